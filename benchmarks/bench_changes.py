@@ -205,11 +205,6 @@ def by_days(rng: np.random.Generator, options: Options, seed: str) -> Iterator[M
     moved = 100 * max(abs(now.p50_ms / then.p50_ms - 1) for now, then in zip(last, kept, strict=True))
     most = Budget(10, "%", timed=False)
     yield judge(f"baseline after 7 days of +100 %, most moved: {count} dimensions; {seed}", moved, "%", most, options)
-    few = series.weeks(rng, count, history, spans=5)
-    _, _, judged = first_found(*few, range(14, history + 1, 7), [])
-    share = 100 * float(np.mean([one.outcome == "not_enough_data" for one in judged]))
-    all_of_them = Budget(100, "%", at_least=True, timed=False)
-    yield judge(f"5 spans per day are not enough data: {count} dimensions; {seed}", share, "%", all_of_them, options)
 
 
 def speed(rng: np.random.Generator, options: Options) -> Iterator[Measured]:

@@ -18,7 +18,7 @@ from leo_telemetry_pipeline.analysis import baselines, judgement, levels, trends
 from leo_telemetry_pipeline.analysis.levels import DailyP50s
 from leo_telemetry_pipeline.daily_rows import ZERO_BUCKET, Rows
 from leo_telemetry_pipeline.dimension import Judgement
-from leo_telemetry_pipeline.store.history.histograms import GAMMA
+from leo_telemetry_pipeline.store.history.histograms import GAMMA, TRIMMED
 
 DAYS, WINDOW = 42, 7
 SIGMA = 0.5
@@ -65,10 +65,11 @@ def rows_of(durations: np.ndarray, *, fine: bool) -> Rows:
 def looks(durations: np.ndarray, *, fine: bool) -> tuple[list[Judgement], list[list[float]]]:
     """Return the judgement of each dimension's last week, and the ratios that ``trends`` shows for it."""
     dimensions, days, _ = durations.shape
-    daily = trends.daily([rows_of(durations, fine=fine)], dimensions, days, GAMMA)
+    rows = rows_of(durations, fine=fine)
+    daily = trends.daily([rows], dimensions, days, GAMMA)
     names = [("gate", f"G{number:05}") for number in range(dimensions)]
-    of, on = np.nonzero(daily.count)
-    part = of, on, daily.count[of, on], daily.p50_ms[of, on], daily.fine_count[of, on]
+    on = rows.day
+    part = rows.dimension, *levels.of_rows(rows, GAMMA, TRIMMED)
     read = levels.days_of(DailyP50s.of_parts(names, [part]))
     changed = levels.change_points(read)
     before = levels.days_of(DailyP50s.of_parts(names, [tuple(column[on < days - WINDOW] for column in part)]))

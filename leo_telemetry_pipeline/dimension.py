@@ -4,7 +4,7 @@ Belongs here: values shared by store, analysis, actions and commands, one class 
 Does not: computing (analysis), storing (store) or wording them (actions).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -272,6 +272,15 @@ _KEPT = (
     "cause",
     "evidence_trace_ids",
 )
+
+
+@dataclass(frozen=True)
+class DaySample:
+    """Traces of a dimension on one day: number, P50 in ms, and a sample, evenly over the ranks, shortest first."""
+
+    traces: int
+    p50_ms: float
+    sample: Sequence[str]
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,14 @@ except ImportError as error:
 
 from leo_telemetry_pipeline import redact, trace
 from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.sources.otlp.conventions import KINDS
 from leo_telemetry_pipeline.sources.otlp.otlp_span import MAX_ATTRIBUTES, Decoded, Reading, Resource
 from leo_telemetry_pipeline.span import InvalidSpan, Span
 
 _SHUTDOWN_MS = 1000
 _MOST_LOGGED = 100
 _STATUS = {"OK": "OK", "ERROR": "ERROR"}
+_KINDS = {kind.upper(): kind for kind in KINDS.values()}
 _log = logging.getLogger(__name__)
 
 
@@ -126,6 +128,7 @@ def _decoded(span: ReadableSpan) -> Decoded:
         message=span.status.description or "",
         error_type=_error_type(span),
         cut=max(0, len(given) - MAX_ATTRIBUTES),
+        kind=_KINDS.get(span.kind.name),
     )
 
 

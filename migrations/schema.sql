@@ -672,6 +672,7 @@ CREATE TABLE public.duration_histograms (
     buckets integer[] NOT NULL,
     counts bigint[] NOT NULL,
     p50_ms double precision,
+    center double precision,
     fine_count bigint DEFAULT 0 NOT NULL,
     CONSTRAINT duration_histograms_part_check CHECK ((part >= 0))
 );
@@ -681,6 +682,8 @@ COMMENT ON TABLE public.duration_histograms IS 'Durations per day, dimension and
 COMMENT ON COLUMN public.duration_histograms.part IS '0: counted from stored spans, and counted again when the day changes. Above 0: sealed, final, and its spans may be gone. Parts of a day share no span, so they add up.';
 
 COMMENT ON COLUMN public.duration_histograms.p50_ms IS 'Median within 0.5 %. NULL: the day has not ended, or was counted before this column existed.';
+
+COMMENT ON COLUMN public.duration_histograms.center IS 'Mean of the log durations in ms without the fastest and slowest tenth. NULL where p50_ms is.';
 
 COMMENT ON COLUMN public.duration_histograms.fine_count IS 'Number of spans whose duration has microseconds. The day has whole milliseconds if they are under nine tenths.';
 
@@ -946,6 +949,17 @@ CREATE VIEW public.telemetry_effective_thresholds WITH (security_invoker='true')
           WHERE (telemetry_baselines.scope_type = 'ALL'::text)) d,
     LATERAL public.telemetry_effective_threshold(d.dimension_type, d.dimension_key) e(is_active, baseline_p50_ms, baseline_source, multiplier, multiplier_source, min_samples, min_samples_source, max_items_per_run, max_items_per_day, cooldown_hours);
 
+CREATE TABLE public.telemetry_folded_names (
+    span_type text NOT NULL,
+    span_name text NOT NULL,
+    is_kept boolean DEFAULT false NOT NULL,
+    decided_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE public.telemetry_folded_names IS 'Templates of names that hold ids, such as GET /users/{id}. Their names are one dimension; spans keep their names.';
+
+COMMENT ON COLUMN public.telemetry_folded_names.is_kept IS 'A name that is not folded although its template is, because a threshold is configured for it.';
+
 CREATE TABLE public.telemetry_intake_notices (
     source text NOT NULL,
     kind text NOT NULL,
@@ -1011,6 +1025,15 @@ CREATE TABLE public.telemetry_sealed_days (
 COMMENT ON TABLE public.telemetry_sealed_days IS 'Days whose history is final up to a given time, one row per part: their spans may be archived and dropped.';
 
 COMMENT ON COLUMN public.telemetry_sealed_days.sealed_before IS 'The part holds the spans of the day with an older created_at that no lower part holds.';
+
+CREATE TABLE public.telemetry_shared_names (
+    span_type text NOT NULL,
+    span_name text NOT NULL,
+    attribute text NOT NULL,
+    decided_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE public.telemetry_shared_names IS 'Names of operations that several services, or client and server, share. Each is judged per value of the attribute instead, as in operation+service.name:GET:shop.';
 
 CREATE TABLE public.telemetry_suggestions (
     run_id uuid NOT NULL,
@@ -1198,6 +1221,9 @@ ALTER TABLE ONLY public.telemetry_baselines
 ALTER TABLE ONLY public.telemetry_drains
     ADD CONSTRAINT telemetry_drains_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.telemetry_folded_names
+    ADD CONSTRAINT telemetry_folded_names_pkey PRIMARY KEY (span_type, span_name);
+
 ALTER TABLE ONLY public.telemetry_intake_notices
     ADD CONSTRAINT telemetry_intake_notices_pkey PRIMARY KEY (source, kind, detail);
 
@@ -1212,6 +1238,9 @@ ALTER TABLE ONLY public.telemetry_removed_keys
 
 ALTER TABLE ONLY public.telemetry_sealed_days
     ADD CONSTRAINT telemetry_sealed_days_pkey PRIMARY KEY (day, part);
+
+ALTER TABLE ONLY public.telemetry_shared_names
+    ADD CONSTRAINT telemetry_shared_names_pkey PRIMARY KEY (span_type, span_name);
 
 ALTER TABLE ONLY public.telemetry_suggestions
     ADD CONSTRAINT telemetry_suggestions_pkey PRIMARY KEY (run_id, dimension_type, dimension_key);
@@ -1334,6 +1363,8 @@ ALTER TABLE public.telemetry_baselines ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.telemetry_drains ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.telemetry_folded_names ENABLE ROW LEVEL SECURITY;
+
 CREATE POLICY telemetry_granted ON public.alembic_version USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
 CREATE POLICY telemetry_granted ON public.continuous_improvements USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
@@ -1358,6 +1389,8 @@ CREATE POLICY telemetry_granted ON public.telemetry_baselines USING ((CURRENT_US
 
 CREATE POLICY telemetry_granted ON public.telemetry_drains USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
+CREATE POLICY telemetry_granted ON public.telemetry_folded_names USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
+
 CREATE POLICY telemetry_granted ON public.telemetry_intake_notices USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
 CREATE POLICY telemetry_granted ON public.telemetry_quarantine USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
@@ -1365,6 +1398,8 @@ CREATE POLICY telemetry_granted ON public.telemetry_quarantine USING ((CURRENT_U
 CREATE POLICY telemetry_granted ON public.telemetry_removed_keys USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
 CREATE POLICY telemetry_granted ON public.telemetry_sealed_days USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
+
+CREATE POLICY telemetry_granted ON public.telemetry_shared_names USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
 CREATE POLICY telemetry_granted ON public.telemetry_suggestions USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
@@ -1387,6 +1422,8 @@ ALTER TABLE public.telemetry_quarantine ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.telemetry_removed_keys ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.telemetry_sealed_days ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.telemetry_shared_names ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.telemetry_suggestions ENABLE ROW LEVEL SECURITY;
 

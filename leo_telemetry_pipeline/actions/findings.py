@@ -23,7 +23,8 @@ class Summary:
     """Result of judging: bottlenecks, worst first, with their causes, and the number of dimensions per outcome.
 
     ``largest_sample``: spans of the largest dimension. ``pooled``: spans per dimension type with more
-    than the maximum number of keys.
+    than the maximum number of keys. ``folded``: dimensions that stand for names with ids.
+    ``shared``: names of which each service or kind is judged by itself.
     """
 
     bottlenecks: tuple[Bottleneck, ...]
@@ -33,6 +34,8 @@ class Summary:
     p50_method: str
     pooled: dict[str, int]
     causes: tuple[ExplainedCause, ...] = ()
+    folded: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
 
 
 def conclude(
@@ -76,6 +79,8 @@ def conclude(
         "trace_count": traces,
         "p50_method": summary.p50_method,
         "pooled": summary.pooled,
+        "folded": list(summary.folded),
+        "shared": list(summary.shared),
         "dimensions_not_judged": {
             name: count for name, count in summary.outcomes.items() if name not in ("ok", "bottleneck")
         },

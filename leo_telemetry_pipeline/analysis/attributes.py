@@ -78,7 +78,9 @@ def separate(
     separators = []
     for name in sorted({name for each in given for name in each}):
         tried = _candidates(name, [each.get(name) for each in given])
-        ranked = [(_distance(has, slow, len(tried)), value, has) for value, has in tried]
+        # The values of an attribute that all spans have are one comparison less: one of them follows from the others.
+        is_complete = bool(tried) and bool(np.all(np.sum([has for _, has in tried], axis=0) == 1))
+        ranked = [(_distance(has, slow, len(tried) - is_complete), value, has) for value, has in tried]
         if ranked and (best := max(ranked, key=lambda each: (each[0], each[1])))[0] > 0:
             _, value, has = best
             separators.append((best[0], Separator(name, value, float(has[slow].mean()), float(has[~slow].mean()))))

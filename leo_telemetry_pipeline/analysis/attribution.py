@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from leo_telemetry_pipeline.analysis import links
 from leo_telemetry_pipeline.analysis.critical_path import Forest, rows_of
 from leo_telemetry_pipeline.analysis.places import (
+    CALL,
     OWN,
     QUEUE,
     Charge,
@@ -22,6 +24,7 @@ from leo_telemetry_pipeline.analysis.places import (
     records_of,
     sums_of,
 )
+from leo_telemetry_pipeline.analysis.services import plain
 
 # Trimmed share on each side: one trace that hung overnight must not dominate a mean.
 TRIMMED = 0.025
@@ -30,6 +33,12 @@ SEPARATED = 3.0
 # Fewer spans are too few to estimate a variance.
 LEAST_TO_TEST = 5
 LEAST_SHARE = 0.01
+# What own time is, is said from this share.
+MOSTLY = 0.5
+# Parts of a sample that differs from all spans by more than this factor are said to be those of the sample.
+ALIKE = 2.0
+# A call is more frequent from this factor.
+MORE_OFTEN = 1.2
 # Slower parts keep at least this share of their charge when time moved off the path.
 LEAST_LEFT = 0.1
 
@@ -38,8 +47,9 @@ LEAST_LEFT = 0.1
 class AddedPart:
     """One part of the added time; ``share`` is 0 to 1.
 
-    ``kind``: ``span`` (a span below), ``own`` (the dimension's own work), ``queue`` (waiting for ``key`` to begin) or
-    ``wait`` (for a person). ``calls_*``: mean number of calls per span of the dimension.
+    ``kind``: ``span`` (a span below), ``own`` (the dimension's own work), ``queue`` (waiting for ``key`` to begin),
+    ``wait`` (for a person) or ``call`` (between the spans of calls of services). ``calls_*``: mean number of calls per
+    span of the dimension. ``note``: what own time is.
     """
 
     kind: str
@@ -47,11 +57,12 @@ class AddedPart:
     share: float
     calls_before: float
     calls_after: float
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """Why a dimension's judged time grew by ``added_ms``, the difference of medians.
+    """Why a dimension's judged time grew by ``added_ms``, the difference of medians, or ``mean_ms``, of means.
 
     ``parts``: largest first; empty if no part got significantly slower.
     """
@@ -62,31 +73,43 @@ class Attribution:
     window_count: int
     baseline_count: int
     parts: tuple[AddedPart, ...]
+    mean_ms: float = 0.0
 
 
-def attribute(window: Forest, baseline: Forest, dimension_type: str, dimension_key: str) -> Attribution | None:
-    """Attribute the added time of a dimension's spans since the baseline; None if a side has no spans."""
+def attribute(
+    window: Forest,
+    baseline: Forest,
+    dimension_type: str,
+    dimension_key: str,
+    ends: Mapping[links.Link, str] | None = None,
+) -> Attribution | None:
+    """Attribute the added time of a dimension's spans since the baseline; None if a side has no spans.
+
+    ``ends``: by ``links.ends`` of both sides, if known.
+    """
     rows = [rows_of(trees, dimension_type, dimension_key) for trees in (window, baseline)]
     if not all(rows):
         return None
     judged = [trees.judged[found] for trees, found in zip((window, baseline), rows, strict=True)]
     added = float(np.median(judged[0]) - np.median(judged[1]))
+    mean = float(judged[0].mean() - judged[1].mean())
     parts: tuple[AddedPart, ...] = ()
-    if added > 0 or judged[0].mean() > judged[1].mean():
-        places = Places()
+    if added > 0 or mean > 0:
+        services = {*window.services, *baseline.services} - {""}
+        places = Places(services, ends or links.ends(window, baseline))
         kept = [np.array(found)[_middle(times)] for found, times in zip(rows, judged, strict=True)]
         records = [
             records_of(trees, found.tolist(), places) for trees, found in zip((window, baseline), kept, strict=True)
         ]
         after, before = (sums_of(len(found), each, places) for found, each in zip(kept, records, strict=True))
         parts = _parts(before, after, places)
-    return Attribution(dimension_type, dimension_key, added, len(rows[0]), len(rows[1]), parts)
+    return Attribution(dimension_type, dimension_key, added, len(rows[0]), len(rows[1]), parts, mean)
 
 
-def line(attribution: Attribution, most: int = 5) -> str:
-    """Return one line such as ``handoff:X +64 s: subagent:DESIGN 84 %, waiting in queue 11 %, own time 5 %``.
+def line(attribution: Attribution, most: int = 5, added_ms: float | None = None) -> str:
+    """Return one line such as ``handoff:X +64 s: subagent:DESIGN 84 %, waiting in queue of gate:A 11 %, own time 5 %``.
 
-    Names the ``most`` largest parts, all queues as one; the rest is ``other``.
+    Names the ``most`` largest parts; the rest is ``other``. ``added_ms``: the difference of the P50s of all spans.
     """
     shares: dict[str, float] = defaultdict(float)
     for part in attribution.parts:
@@ -97,18 +120,34 @@ def line(attribution: Attribution, most: int = 5) -> str:
         shown.append(("other", rest))
     percents = _whole([share for _, share in shown])
     listed = ", ".join(f"{name} {percent} %" for (name, _), percent in zip(shown, percents, strict=True))
-    head = f"{attribution.dimension_type}:{attribution.dimension_key} {_added(attribution.added_ms)}"
+    head = f"{attribution.dimension_type}:{attribution.dimension_key} {_head(attribution, added_ms)}"
     return f"{head}: {listed or 'no part stands out'}"
 
 
+def _head(attribution: Attribution, added_ms: float | None) -> str:
+    """Return the added time that the parts are about, and that of all spans where it is another."""
+    sampled = _added(attribution.added_ms)
+    if attribution.parts and attribution.added_ms <= 0:
+        sampled = f"{_added(attribution.mean_ms)} on average"
+    if added_ms is None:
+        return sampled
+    is_alike = added_ms / ALIKE <= attribution.added_ms <= added_ms * ALIKE
+    return _added(added_ms) if is_alike else f"{_added(added_ms)}, {sampled} in the traces compared"
+
+
 def _name(part: AddedPart) -> str:
+    if part.kind == CALL:
+        return part.key
+    key, service = plain(part.key)
+    within = f"{key} in {service}" if service else key
     if part.kind == QUEUE:
-        return "waiting in queue"
+        return f"waiting in queue of {within}"
     if part.kind == OWN:
-        return "own time"
+        note = f" ({part.note})" if part.note and part.share >= MOSTLY else ""
+        return (f"own time in {service}" if service else "own time") + note
     more = part.calls_after / part.calls_before if part.calls_before else 0.0
-    often = f" ({part.calls_after:.1f} calls, were {part.calls_before:.1f})" if more == 0.0 or more > 1.2 else ""
-    return f"{part.key}{often}"
+    often = f" ({part.calls_after:.1f} calls, were {part.calls_before:.1f})" if more == 0.0 or more > MORE_OFTEN else ""
+    return f"{within}{often}"
 
 
 def _added(ms: float) -> str:
@@ -176,9 +215,9 @@ def _settle_moved(
         kept[charge.kind, charge.key] += max(pool, (LEAST_LEFT - 1) * total) * charge.ms / total
     if slower or pool <= 0 or otherwise is None:
         return
-    onto = [place for place in at if moved[place] > 0]
+    onto, names = [place for place in at if moved[place] > 0], otherwise.own()
     for place in onto:
-        name = otherwise.kinds[place], otherwise.keys[place]
+        name = names[place]
         kept[name] = kept.get(name, 0.0) + pool * float(moved[place] / moved[onto].sum())
 
 
@@ -196,7 +235,24 @@ def _shares(
     found = []
     for (kind, key), ms in large.items():
         at = [place for place, of in enumerate(places.keys) if of == key]
+        if kind == CALL:
+            at = [place for place, link in places.links.items() if places.ends[link] == key]
+        note = _around(at, before, after, places) if kind == OWN else ""
         found.append(
-            AddedPart(kind, key, float(ms / total), float(before.calls[at].sum()), float(after.calls[at].sum()))
+            AddedPart(kind, key, float(ms / total), float(before.calls[at].sum()), float(after.calls[at].sum()), note)
         )
     return tuple(sorted(found, key=lambda part: (-part.share, part.kind, part.key)))
+
+
+def _around(at: Sequence[int], before: PlaceSums, after: PlaceSums, places: Places) -> str:
+    """Return what the own time of places is: around more calls, beside the spans below, or all there is."""
+    below = [place for place, above in enumerate(places.above) if above in at]
+    if not below:
+        return "no spans below it"
+    more = [place for place in below if after.calls[place] > MORE_OFTEN * before.calls[place]]
+    if not more:
+        return "outside the spans below it"
+    place = max(more, key=lambda each: after.calls[each] - before.calls[each])
+    key, service = plain(places.keys[place])
+    name = f"{key} in {service}" if service else key
+    return f"around {after.calls[place]:.1f} calls of {name}, were {before.calls[place]:.1f}"

@@ -4,8 +4,8 @@ Belongs here: choosing a baseline and its multiplier, and when it may move. Does
 judging by a baseline (judgement), storing it (store).
 
 A regression does not become normal by waiting: a baseline moves down when the dimension improved, and up only after
-its item was resolved or the level accepted. It settles with the first 28 days of its level and then stays, so that
-it does not follow a slow drift.
+its item was resolved or the level accepted. It settles with the first 28 days of its level and then follows a stable
+level only (references).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from leo_telemetry_pipeline.analysis import noise
+from leo_telemetry_pipeline.analysis import references
 from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST, ChangePoint, date_of
 from leo_telemetry_pipeline.analysis.levels import (
     DAYS_LEAST,
@@ -25,6 +25,7 @@ from leo_telemetry_pipeline.analysis.levels import (
     settled,
     start_of,
 )
+from leo_telemetry_pipeline.analysis.references import Reference
 from leo_telemetry_pipeline.dimension import Baseline, Dimension
 from leo_telemetry_pipeline.resolution import least_ratio
 
@@ -32,8 +33,7 @@ ACCEPTED_LEAST = 3
 
 MULTIPLIER_LEAST = 1.15
 MULTIPLIER_ERRORS = 3.0
-# A judgement needs this many days since the onset.
-MULTIPLIER_DAYS = 3
+MULTIPLIER_DAYS = 7
 NOISE_DISMISSED = 1.1
 
 
@@ -57,32 +57,26 @@ def of_history(history: History, changed: Sequence[ChangePoint], kept: Baseline 
     if kept is None:
         first = _first(parts) if len(history.days) >= DAYS_LEAST else None
         return None if first is None else _learned(history, first[:SETTLED_DAYS], "learned", 0)
-    base = settled(history, changed, kept)
     last = parts[-1]
     is_later = len(last) > 0 and len(changed) > 0 and int(history.days[last[0]]) > start_of(kept)
     if is_later and kept.may_rise and len(last) >= ACCEPTED_LEAST:
         return _learned(history, last[:SETTLED_DAYS], "accepted", kept.noise_dismissals)
-    if is_later and len(last) >= DAYS_LEAST:
-        normal = history.level(base) if len(base) >= LEVEL_LEAST else np.log(kept.p50_ms)
-        resolution_ms = max(history.resolution_ms, kept.resolution_ms if len(base) < LEVEL_LEAST else 0.0)
-        if least_ratio(np.exp(history.level(last)), np.exp(normal), resolution_ms) < 1 / RATIO_LEAST:
-            return _learned(history, last[:SETTLED_DAYS], "improved", kept.noise_dismissals)
+    if moved := _moved_by(history, kept, last, is_later=is_later):
+        return _learned(history, last[:SETTLED_DAYS], moved, kept.noise_dismissals)
+    base = settled(history, changed, kept)
     if kept.regime_days < SETTLED_DAYS and len(base) > kept.regime_days:
         again = _learned(history, base, "settling", kept.noise_dismissals)
         return replace(again, regime_start=kept.regime_start)
-    if len(base) < LEVEL_LEAST:
-        return _as_kept(kept)
-    same = _learned(history, base, "kept", kept.noise_dismissals)
-    return replace(same, p50_ms=kept.p50_ms, regime_start=kept.regime_start, regime_days=kept.regime_days)
+    return _forward(history, _as_kept(kept), references.of(kept))
 
 
-def multiplier(sigma: float, rho: float, noise_dismissals: int = 0) -> float:
-    """Return three standard errors of a P50 of three days as a ratio, at least 1.15.
+def multiplier(reference: Reference, noise_dismissals: int = 0) -> float:
+    """Return three standard errors of a level of seven days as a ratio, at least 1.15.
 
     Each item of the dimension dismissed as noise raises it by 10 %.
     """
-    days = np.array([float(MULTIPLIER_DAYS)])
-    error = sigma * np.sqrt(noise.variance_factor(days, np.array([rho]))[0] / MULTIPLIER_DAYS)
+    days = np.array([MULTIPLIER_DAYS])
+    error = reference.sigma * reference.errors(days, days)[0]
     return float(max(MULTIPLIER_LEAST, np.exp(MULTIPLIER_ERRORS * error)) * NOISE_DISMISSED**noise_dismissals)
 
 
@@ -94,28 +88,42 @@ def _first(parts: list[np.ndarray]) -> np.ndarray | None:
 
 
 def _learned(history: History, at: np.ndarray, moved: str, noise_dismissals: int) -> Baseline:
-    sigma, rho = history.noise(at)
     first, last = (date_of(int(history.days[place])) for place in (at[0], at[-1]))
     evidence = {
         "days": len(at),
         "spans": int(history.counts[at].sum()),
         "first_day": first.isoformat(),
         "last_day": last.isoformat(),
-        "noise_a_day": round(sigma, 4),
-        "memory": round(rho, 3),
         "noise_dismissals": noise_dismissals,
         "moved": moved,
         "resolution_ms": history.resolution_ms,
     }
-    value = multiplier(sigma, rho, noise_dismissals)
-    return Baseline(*history.name, history.p50_ms(at), value, first, len(at), evidence)
+    reference = references.first(history, at)
+    return _forward(history, Baseline(*history.name, history.p50_ms(at), 1.0, first, len(at), evidence), reference)
+
+
+def _forward(history: History, baseline: Baseline, reference: Reference) -> Baseline:
+    """Return a baseline whose reference moved forward along its level."""
+    moved = references.forward(history, reference)
+    return replace(
+        baseline,
+        p50_ms=baseline.p50_ms * float(np.exp(moved.level - reference.level)),
+        multiplier=multiplier(moved, baseline.noise_dismissals),
+        evidence={**baseline.evidence, "reference": moved.as_json()},
+    )
+
+
+def _moved_by(history: History, kept: Baseline, last: np.ndarray, *, is_later: bool) -> str | None:
+    """Return how the last level replaces the normal one: as an improvement, or the same with microseconds."""
+    if len(last) < DAYS_LEAST:
+        return None
+    level, normal = float(np.exp(history.level(last))), float(np.exp(references.of(kept).p50))
+    ratio = least_ratio(level, normal, max(history.resolution_ms, kept.resolution_ms))
+    if is_later and ratio < 1 / RATIO_LEAST:
+        return "improved"
+    is_finer = history.resolution_ms < kept.resolution_ms
+    return "settling" if is_finer and abs(np.log(ratio)) < np.log(RATIO_LEAST) else None
 
 
 def _as_kept(kept: Baseline) -> Baseline:
-    evidence = {
-        "days": kept.regime_days,
-        "noise_dismissals": kept.noise_dismissals,
-        "moved": "kept",
-        "resolution_ms": kept.resolution_ms,
-    }
-    return replace(kept, evidence=evidence)
+    return replace(kept, evidence={**kept.evidence, "moved": "kept"})

@@ -5,10 +5,10 @@ Does not: storing thresholds (store.thresholds), acting on a bottleneck (actions
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from leo_telemetry_pipeline.dimension import OTHER_KEYS, Bottleneck, DimensionResult, Judgement, Threshold
+from leo_telemetry_pipeline.dimension import OTHER_KEYS, Bottleneck, Dimension, DimensionResult, Judgement, Threshold
 from leo_telemetry_pipeline.resolution import WHOLE_MS
 
 # For a configured baseline without a multiplier.
@@ -20,7 +20,7 @@ HISTORY_DAYS = 90
 ROUNDING = 1 + 1e-12
 
 JUDGED = ("ok", "bottleneck")
-NOT_JUDGED = ("too_few", "no_baseline", "switched_off", "pooled")
+NOT_JUDGED = ("too_few", "no_baseline", "switched_off", "pooled", "shared")
 
 
 def judge(
@@ -28,11 +28,13 @@ def judge(
     thresholds: Iterable[Threshold],
     learned: Iterable[Judgement],
     default_min_samples: int,
+    shared: Collection[Dimension] = (),
 ) -> list[DimensionResult]:
     """Judge every measured dimension; the outcome is one of JUDGED or NOT_JUDGED.
 
     A configured baseline takes precedence over the learned judgement, with a multiplier of 2.0 by default. A learned
-    baseline is compared with the P50 since the onset, or, without a bottleneck, with the P50 of the window.
+    baseline is compared with the P50 since the onset, or, without a bottleneck, with the P50 of the window. Others are
+    judged instead of those in ``shared``.
     """
     configured = {threshold.dimension: threshold for threshold in thresholds}
     by_history = {judgement.dimension: judgement for judgement in learned}
@@ -40,7 +42,8 @@ def judge(
     for one in measured:
         name = one.dimension
         threshold = configured.get(name) or Threshold(*name)
-        judged.append(_judged(one, threshold, by_history.get(name), default_min_samples))
+        result = _judged(one, threshold, by_history.get(name), default_min_samples)
+        judged.append(replace(result, outcome="shared") if name in shared else result)
     return judged
 
 

@@ -1,7 +1,8 @@
 """Percentiles of histograms.
 
-Belongs here: the interpolation rule, for many histograms at a time. Does not: reading histograms (store.history).
-``store.history.histograms.MEDIAN`` is the same rule in SQL.
+Belongs here: the interpolation rule and trimmed means, for many histograms at a time. Does not: reading histograms
+(store.history).
+``MEDIAN`` and ``CENTER`` of store.history.histograms are the same rules in SQL.
 """
 
 from collections.abc import Sequence
@@ -36,6 +37,25 @@ def percentiles(
     values = _value_at(nearest, buckets, spans, cumulative, gamma)
     below, above = np.floor(values / resolution_ms + 0.5) * resolution_ms if resolution_ms else values
     return below + (above - below) * (ranks - np.floor(ranks))
+
+
+def centers(
+    ends: np.ndarray, buckets: np.ndarray, spans: np.ndarray, gamma: float, trimmed: float, least: float
+) -> np.ndarray:
+    """Return the mean log duration of each histogram without the share ``trimmed`` at either end.
+
+    Arguments as in ``percentiles``; zeros count as ``least``.
+    """
+    cumulative = np.cumsum(spans)
+    last = cumulative[ends - 1]
+    before = np.concatenate(([0], last[:-1]))
+    of, sizes = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0)), last - before
+    upto = cumulative - before[of]
+    low, high = trimmed * sizes[of], (1 - trimmed) * sizes[of]
+    weight = np.maximum(np.minimum(upto, high) - np.maximum(upto - spans, low), 0)
+    logs = np.where(buckets <= ZERO_BUCKET, np.log(least), (buckets - 0.5) * np.log(gamma))
+    starts = np.concatenate(([0], ends[:-1]))
+    return np.add.reduceat(weight * logs, starts) / np.add.reduceat(weight, starts)
 
 
 def _value_at(

@@ -11,10 +11,11 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 
-from leo_telemetry_pipeline.analysis import noise
+from leo_telemetry_pipeline.analysis import links, noise
 from leo_telemetry_pipeline.analysis.attribution import Attribution, attribute
 from leo_telemetry_pipeline.analysis.critical_path import Forest, attribute_of
 from leo_telemetry_pipeline.analysis.places import OWN, SPAN
+from leo_telemetry_pipeline.analysis.services import SERVICE, plain
 from leo_telemetry_pipeline.dimension import Bottleneck, Dimension
 
 # A part may be the cause if its share is at least this fraction of the largest part's share.
@@ -75,7 +76,8 @@ def explain(
     slow: Sequence[Bottleneck], window: Forest, baseline: Forest
 ) -> tuple[dict[Dimension, Attribution | None], dict[str, tuple[str, str]]]:
     """Attribute bottlenecks between two sets of traces, and find causes confined to a value (``only_of``)."""
-    attributions = {each.dimension: attribute(window, baseline, *each.dimension) for each in slow}
+    ends = links.ends(window, baseline)
+    attributions = {each.dimension: attribute(window, baseline, *each.dimension, ends) for each in slow}
     keys = {key for each in slow for _, key, _ in _explained(each, attributions)}
     names = {each.dimension_type.partition("+")[2] for each in slow} - {""} or {"sd_type"}
     only = {}
@@ -125,10 +127,12 @@ def only_of(window: Forest, baseline: Forest, key: str, name: str) -> str | None
     return slowest if is_alone and ms > SEPARATED * error else None
 
 
-def _by_value(trees: Forest, key: str, name: str) -> dict[str, np.ndarray]:
+def _by_value(trees: Forest, label: str, name: str) -> dict[str, np.ndarray]:
     rows = defaultdict(list)
+    key, service = plain(label)
     for row, found in enumerate(trees.keys):
-        if found == key and (value := attribute_of(trees, row, name)):
+        is_there = found == key and service in ("", trees.services[row])
+        if is_there and (value := attribute_of(trees, row, name)):
             rows[value].append(row)
     return {value: trees.judged[found] for value, found in rows.items()}
 
@@ -146,8 +150,11 @@ def _explained(slow: Bottleneck, attributions: Mapping[Dimension, Attribution | 
 
     Falls back to the parts of its gate or handoff, then to the bottleneck itself.
     """
-    span_type, plus, _ = slow.dimension_type.partition("+")
+    span_type, plus, attribute = slow.dimension_type.partition("+")
     name = slow.dimension_key.rpartition(":")[0] if plus else slow.dimension_key
+    if attribute == SERVICE:
+        # Spans of one name in two services have nothing in common.
+        span_type, name = slow.dimension
     for dimension in (slow.dimension, (span_type, name)):
         found = attributions.get(dimension)
         if found and found.parts:
@@ -166,7 +173,7 @@ def _part(
     comparable = [part for part in parts if part[2] >= COMPARABLE * parts[0][2]]
 
     def rank(part: tuple[str, str, float]) -> tuple[bool, int, float]:
-        began = onsets.get(part[1])
+        began = onsets.get(part[1]) or onsets.get(plain(part[1])[0])
         is_of_that_day = bool(began and slow.onset_day and abs((began - slow.onset_day).days) <= SAME_ONSET_DAYS)
         return is_of_that_day, votes[part[:2]], part[2]
 
@@ -185,8 +192,11 @@ def _cause_of(kind: str, key: str, members: Sequence[Member], only: tuple[str, s
     return Cause(kind, key, confined, ordered[0].slow, tuple(ordered))
 
 
-def _names(key: str, only: tuple[str, str] | None) -> list[Dimension]:
-    """Return the dimensions that can name work in spans of a key, best first."""
+def _names(label: str, only: tuple[str, str] | None) -> list[Dimension]:
+    """Return the dimensions that can name work in spans of a key, perhaps of one service, best first."""
+    key, service = plain(label)
     span_type, _, name = key.partition(":")
-    plain = [(span_type, name)]
-    return [(f"{span_type}+{only[0]}", f"{name}:{only[1]}"), *plain] if only else plain
+    confined = [only] if only else []
+    if service:
+        confined.append((SERVICE, service))
+    return [*((f"{span_type}+{attribute}", f"{name}:{value}") for attribute, value in confined), (span_type, name)]

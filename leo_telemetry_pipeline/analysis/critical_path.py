@@ -8,13 +8,15 @@ to the one that ended last before it, and so on. Time not covered by a child is 
 the next child was ready.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from leo_telemetry_pipeline.analysis import services as calls
 from leo_telemetry_pipeline.analysis.clocks import ROUNDING_MS, fit
+from leo_telemetry_pipeline.dimension import Dimension
 
 WAIT = "wait"
 HANDOFF = "handoff"
@@ -26,7 +28,9 @@ class Forest:
     """The spans of whole traces as trees; every field has one entry per span, times in ms.
 
     ``children``: rows, latest end first; ``parents`` and ``handoffs`` (of the trace): rows, -1 for none. ``start`` and
-    ``end`` are by the clock of the root span's host, with an uncertainty of ``leeway``.
+    ``end`` are by the clock of the root span's host, with an uncertainty of ``leeway``. ``services`` and ``callees``
+    (the service that a span calls): empty for none. ``beside``: by row, the children that ran beside their siblings.
+    ``sampled``: the traces that stand for a dimension, if not all that have it do.
     """
 
     types: list[str]
@@ -40,6 +44,11 @@ class Forest:
     children: list[list[int]]
     attributes: list[Any]
     handoffs: list[int]
+    services: list[str]
+    callees: list[str]
+    beside: dict[int, list[int]]
+    traces: list[Any]
+    sampled: Mapping[Dimension, Collection[str]] = field(default_factory=dict)
 
 
 class Step(NamedTuple):
@@ -86,17 +95,26 @@ def forest(spans: Iterable[TraceSpan]) -> Forest:
     start = np.array([span.start_time_ms for span in kept], dtype=float)
     traces, types = [span.trace_id for span in kept], [span.span_type for span in kept]
     parents = _parents(traces, [span.span_id for span in kept], parent_ids, start, start + length)
-    leeway = fit(start, length, parents, [(span.trace_id, _host(span)) for span in kept])
-    end = (start + length).tolist()
+    services = [calls.service_of(mapping(span.attributes)) for span in kept]
+    of_calls = {traces[row] for row, parent in enumerate(parents) if _is_remote(services, row, parent)}
+    # In a trace of several services, a span of an unknown host has its service's clock.
+    hosts = [_host(span) or (services[row] if traces[row] in of_calls else "") for row, span in enumerate(kept)]
+    leeway = fit(start, length, parents, list(zip(traces, hosts, strict=True)))
+    starts, end = start.tolist(), (start + length).tolist()
+    is_known = [kept[above].span_id == given for above, given in zip(parents, parent_ids, strict=True)]
+    parents = calls.below_clients(parents, is_known, services, starts, end)
     children: list[list[int]] = [[] for _ in kept]
     # Ties: of two spans that end together, the longer one explains more.
     for row in np.lexsort((start, -(start + length))).tolist():
         if parents[row] >= 0:
             children[parents[row]].append(row)
+    among = {
+        row: calls.beside(row, services, starts, end, children) for row in range(len(kept)) if traces[row] in of_calls
+    }
     return Forest(
         types=types,
         keys=[f"{span.span_type}:{span.span_name}" for span in kept],
-        start=start.tolist(),
+        start=starts,
         end=end,
         queue=[max(span.queue_wait_ms or 0.0, 0.0) for span in kept],
         leeway=leeway.tolist(),
@@ -104,7 +122,11 @@ def forest(spans: Iterable[TraceSpan]) -> Forest:
         parents=parents,
         children=children,
         attributes=[span.attributes for span in kept],
-        handoffs=_handoffs(traces, types, start.tolist()),
+        handoffs=_handoffs(traces, types, starts),
+        services=services,
+        callees=calls.callees(services, [mapping(span.attributes) for span in kept], parents, children),
+        beside={row: found for row, found in among.items() if found},
+        traces=traces,
     )
 
 
@@ -120,7 +142,10 @@ def walk(trees: Forest, top: int) -> Iterator[Step]:
         row, begin, finish, shift, queue, is_awaited = waiting.pop()
         own, cursor, play = finish - begin, finish, 0.0
         later: tuple[int, float, float, float] | None = None
+        among, covered = trees.beside.get(row, ()), []
         for child in children[row]:
+            if child in among:
+                continue
             moved = shift
             over = end[child] + shift - cursor
             if ROUNDING_MS < over <= max(play, leeway[child]):
@@ -132,12 +157,45 @@ def walk(trees: Forest, top: int) -> Iterator[Step]:
                 continue
             child_end, child_begin = min(child_end, cursor), min(child_begin, cursor)
             own -= child_end - child_begin
+            covered.append((child_begin, child_end))
             if later:
-                own -= _put(waiting, later, min(trees.queue[later[0]], cursor - child_end))
+                own -= _put(waiting, covered, later, min(trees.queue[later[0]], cursor - child_end))
             later, cursor, play = (child, child_begin, child_end, moved), child_begin, max(play, leeway[child])
         if later:
-            own -= _put(waiting, later, min(trees.queue[later[0]], cursor - begin))
-        yield Step(row, own, queue, is_awaited)
+            own -= _put(waiting, covered, later, min(trees.queue[later[0]], cursor - begin))
+        steps = list(_between(trees, row, (begin, finish), shift, covered)) if among else []
+        yield Step(row, own - sum(step.own_ms for step in steps), queue, is_awaited)
+        yield from steps
+
+
+def _between(
+    trees: Forest, row: int, span: tuple[float, float], shift: float, covered: list[tuple[float, float]]
+) -> Iterator[Step]:
+    """Yield the children that ran beside the others, each with the time that no other covers."""
+    free = _without([span], covered)
+    for child in trees.beside[row]:
+        if calls.outlives(child, row, trees.services, trees.end):
+            yield Step(child, 0.0, 0.0, is_awaited=True)
+            continue
+        taken = (trees.start[child] + shift, trees.end[child] + shift)
+        left = _without(free, [taken])
+        yield Step(child, _length(free) - _length(left), 0.0, is_awaited=True)
+        free = left
+
+
+def _without(spans: list[tuple[float, float]], taken: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    for begin, end in taken:
+        spans = [
+            part
+            for left, right in spans
+            for part in ((left, min(right, begin)), (max(left, end), right))
+            if part[0] < part[1]
+        ]
+    return spans
+
+
+def _length(spans: list[tuple[float, float]]) -> float:
+    return sum(end - begin for begin, end in spans)
 
 
 def critical_path(trees: Forest, top: int) -> list[Step]:
@@ -152,7 +210,13 @@ def critical_path(trees: Forest, top: int) -> list[Step]:
 
 
 def rows_of(trees: Forest, dimension_type: str, dimension_key: str) -> list[int]:
-    """Return the rows of the spans of a dimension."""
+    """Return the rows of the spans that stand for a dimension."""
+    rows = _rows_of(trees, dimension_type, dimension_key)
+    sampled = trees.sampled.get((dimension_type, dimension_key))
+    return rows if sampled is None else [row for row in rows if trees.traces[row] in sampled]
+
+
+def _rows_of(trees: Forest, dimension_type: str, dimension_key: str) -> list[int]:
     span_type, _, attribute = dimension_type.partition("+")
     if attribute:
         of_type = (row for row, found in enumerate(trees.types) if found == span_type)
@@ -209,9 +273,10 @@ def _without_execution(spans: list[TraceSpan]) -> tuple[list[TraceSpan], list[st
     return kept, parents
 
 
-def _put(waiting: list, child: tuple[int, float, float, float], queue: float) -> float:
+def _put(waiting: list, covered: list, child: tuple[int, float, float, float], queue: float) -> float:
     # The queue wait is known only once the preceding child is known.
     waiting.append((*child, queue, True))
+    covered.append((child[1] - queue, child[1]))
     return queue
 
 
@@ -248,6 +313,10 @@ def _without_circles(parents: list[int]) -> list[int]:
 def _host(span: TraceSpan) -> str:
     named = mapping(span.attributes)
     return text(span.host or named.get("host") or named.get("host.name") or named.get("pod"))
+
+
+def _is_remote(services: list[str], row: int, parent: int) -> bool:
+    return parent >= 0 and "" not in (services[row], services[parent]) and services[row] != services[parent]
 
 
 def _judged(length: np.ndarray, types: Iterable[str], parents: list[int]) -> np.ndarray:

@@ -143,7 +143,7 @@ def correlation(left: np.ndarray, sigmas: np.ndarray, fitted: int) -> np.ndarray
     return rho + fitted * (1 + 3 * np.maximum(rho, 0)) / left.shape[1]
 
 
-def variance_factor(count: np.ndarray, rho: np.ndarray) -> np.ndarray:
+def variance_factor(count: np.ndarray | float, rho: np.ndarray | float) -> np.ndarray:
     """Return the variance inflation of a mean of ``count`` points by autocorrelation, at least 1."""
     factor = (1 + rho) / (1 - rho) - 2 * rho * (1 - rho**count) / (count * (1 - rho) ** 2)
     return np.maximum(factor, 1.0)

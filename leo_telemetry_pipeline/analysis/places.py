@@ -8,15 +8,16 @@ its parent calls more often, including everything below it; a larger awaited fra
 got slower.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from leo_telemetry_pipeline.analysis.critical_path import WAIT, Forest, walk
+from leo_telemetry_pipeline.analysis.services import labelled
 
-SPAN, OWN, QUEUE, WAITING = "span", "own", "queue", "wait"
+SPAN, OWN, QUEUE, WAITING, CALL = "span", "own", "queue", "wait", "call"
 
 # Added before taking logarithms, so that zero and nearly zero are similar.
 LEAST_CHOSEN = 0.01
@@ -66,23 +67,41 @@ class PlaceSums:
 
 
 class Places:
-    """The places of both sides, numbered parents first."""
+    """The places of both sides, numbered parents first.
 
-    def __init__(self) -> None:
-        self.numbers: dict[tuple[int, str], int] = {}
+    With several ``services``, spans of one key in two of them are two places, as are their calls to two of them.
+    ``links``: caller and callee of the places that are calls. ``ends``: what explains the time of a link.
+    """
+
+    def __init__(self, services: Collection[str] = (), ends: Mapping[tuple[str, str], str] | None = None) -> None:
+        self.is_named = len(services) > 1
+        self.ends = ends or {}
+        self.numbers: dict[tuple[int, str, str], int] = {}
         self.above: list[int] = []
         self.keys: list[str] = []
         self.kinds: list[str] = []
+        self.links: dict[int, tuple[str, str]] = {}
         self.is_parallel: set[int] = set()
 
-    def number(self, above: int, key: str, span_type: str) -> int:
-        """Return the number of the place of a key below the place ``above`` (-1 for the top)."""
-        number = self.numbers.setdefault((above, key), len(self.above))
+    def number(self, above: int, trees: Forest, row: int) -> int:
+        """Return the number of the place of a span below the place ``above`` (-1 for the top)."""
+        service, callee = (trees.services[row], trees.callees[row]) if self.is_named else ("", "")
+        key = labelled(trees.keys[row], service)
+        number = self.numbers.setdefault((above, key, callee), len(self.above))
         if number == len(self.above):
             self.above.append(above)
             self.keys.append(key)
-            self.kinds.append(OWN if above < 0 else WAITING if span_type == WAIT else SPAN)
+            self.kinds.append(OWN if above < 0 else WAITING if trees.types[row] == WAIT else SPAN)
+            if callee:
+                self.links[number] = service, callee
         return number
+
+    def own(self) -> list[tuple[str, str]]:
+        """Return by place the kind and key that its own time is charged to; between the spans of a call, its ends."""
+        names = list(zip(self.kinds, self.keys, strict=True))
+        for place, link in self.links.items():
+            names[place] = CALL, self.ends[link]
+        return names
 
     def is_ours(self) -> list[bool]:
         """Return for each place whether its time is judged; a wait directly below the dimension is not."""
@@ -125,7 +144,7 @@ def records_of(trees: Forest, rows: Sequence[int], places: Places) -> np.ndarray
         at: dict[int, tuple[int, float]] = {trees.parents[top]: (-1, 1.0)}
         for row, own, queue, is_awaited in walk(trees, top):
             above, part = at[trees.parents[row]]
-            place = places.number(above, trees.keys[row], trees.types[row])
+            place = places.number(above, trees, row)
             if not is_awaited:
                 places.is_parallel.add(above)
                 part = 0.0
@@ -180,8 +199,8 @@ def charges_of(before: PlaceSums, after: PlaceSums, places: Places) -> tuple[lis
         part = (old.part + new.part) / 2
         slower = ours * calls * part * (new.per_call - old.per_call)
         variance = (calls * part) ** 2 * (new.variance + old.variance)
-        kinds = places.kinds if name == "own" else [QUEUE] * len(ours)
-        charges += [Charge(*row) for row in zip(kinds, places.keys, range(len(ours)), slower, variance, strict=True)]
+        names = places.own() if name == "own" else [(QUEUE, key) for key in places.keys]
+        charges += [Charge(*at, *row) for at, *row in zip(names, range(len(ours)), slower, variance, strict=True)]
         moved += ours * calls * (old.per_call + new.per_call) / 2 * (new.part - old.part)
         weight += ours * (old.per_call * old.part + new.per_call * new.part) / 2
     often, variance = _called_more(before, after, weight, places.above)

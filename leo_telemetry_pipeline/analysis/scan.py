@@ -69,8 +69,8 @@ def splits(
     before, after, weight_before, weight_after = _means(noise.clipped(deviation / sigmas) / spread, quality, rho)
     ratios = _inner(weight_before * before**2 + weight_after * after**2, least)
     for row in np.flatnonzero(ratios.max(axis=1) >= score_least(points) ** 2):
-        rates = _rates(np.stack([before[row], after[row]]), rest[row] / spread[row])
-        most = 2 * (weight_before[row] * rates[0] + weight_after[row] * rates[1])
+        per_split = rates(np.stack([before[row], after[row]]), rest[row] / spread[row])
+        most = 2 * (weight_before[row] * per_split[0] + weight_after[row] * per_split[1])
         ratios[row] = np.minimum(ratios[row], most)
     before, after, weight_before, weight_after = _means(quality * ranks(x), quality, rho)
     ratios = np.maximum(ratios, _inner(weight_before * before**2 + weight_after * after**2, least))
@@ -127,7 +127,7 @@ def _means(values: np.ndarray, quality: np.ndarray, rho: np.ndarray) -> tuple[np
     return excess / weight, -excess / (total - weight), independent_before, independent_after
 
 
-def _rates(means: np.ndarray, rest: np.ndarray) -> np.ndarray:
+def rates(means: np.ndarray, rest: np.ndarray) -> np.ndarray:
     """Return the large-deviation rates of ``means`` (Cramer's theorem) under noise ``rest``.
 
     Uses the larger of the cumulants of ``rest`` and of a standard normal.

@@ -16,7 +16,6 @@ from leo_telemetry_pipeline.analysis.alarm_simulation import Stable, simulate
 from leo_telemetry_pipeline.analysis.bottlenecks import ROUNDING
 from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST, ChangePoint
 from leo_telemetry_pipeline.analysis.levels import (
-    DAY_SPANS,
     LEAST_MS,
     DailyP50s,
     History,
@@ -31,6 +30,8 @@ ALARMS_A_YEAR = 1.0
 MULTIPLIER_LEAST = RATIO_LEAST
 # Fewer than four weeks do not show how weeks vary.
 DAYS_LEAST = 28
+# A day with fewer spans is left out: its P50 is too noisy.
+DAY_SPANS = 8
 # Significant digits of a suggested baseline.
 DIGITS = 4
 
@@ -72,10 +73,12 @@ def tune(pasts: Sequence[Past], alarms_a_year: float = ALARMS_A_YEAR) -> list[Su
 def _daily(pasts: Sequence[Past]) -> DailyP50s:
     parts = []
     for place, past in enumerate(pasts):
-        days = np.flatnonzero(past.counts)
+        days = np.flatnonzero(past.counts >= DAY_SPANS)
+        p50_ms = np.maximum(past.p50_ms[days], LEAST_MS)
         # A configured threshold decides on whole ms.
         fine = np.zeros_like(days)
-        parts.append((np.full(len(days), place), past.first_day + days, past.counts[days], past.p50_ms[days], fine))
+        columns = past.first_day + days, past.counts[days], p50_ms, np.log(p50_ms), fine
+        parts.append((np.full(len(days), place), *columns))
     return DailyP50s.of_parts([past.dimension for past in pasts], parts)
 
 

@@ -39,12 +39,15 @@ def parse(word: str) -> Dimension:
 
 def unknown(connection: Database, window: Window, dimension: Dimension) -> UserError:
     """Return the error for a dimension, or a type without a key, that has no spans in a window."""
+    from leo_telemetry_pipeline.store import folded_names
     from leo_telemetry_pipeline.store.history import daily
 
     scope = daily.scope(connection, window)
     rows = daily.dimensions(connection, window, scope.types, scope.seen, scope.uncounted)
     names = [f"{row[0]}:{row[1]}" for row in rows] if dimension[1] else sorted({row[0] for row in rows})
     asked = ":".join(dimension).rstrip(":")
+    if dimension[1] and (into := folded_names.folded(connection, dimension)):
+        return UserError(f"{asked} is not judged by itself, since names that hold ids are folded: see {':'.join(into)}")
     near = difflib.get_close_matches(asked, names, 3, 0.6)
     same = [name for name in names if asked.lower() in name.lower()]
     meant = list(dict.fromkeys([*near, *same]))[:3]

@@ -20,7 +20,7 @@ from leo_telemetry_pipeline.cli.verdicts import Verdict
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.spool import spool
-from leo_telemetry_pipeline.store import collection_stats, intake, runs, spans
+from leo_telemetry_pipeline.store import collection_stats, folded_names, intake, runs, spans
 from leo_telemetry_pipeline.store.intake import Notice
 from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline.store.server import access, addresses, dagster_home, database
@@ -66,6 +66,7 @@ class Facts(LocalFacts):
     losses: dict[str, int]
     removed: tuple[tuple[str, int], ...]
     notices: tuple[Notice, ...]
+    folded: tuple[str, ...]
     stale_after: timedelta
 
 
@@ -96,6 +97,7 @@ def judge(facts: Facts) -> list[Verdict]:
         _losses(facts),
         *_removed(facts),
         *_intake(facts),
+        *_folded(facts),
         *installed_hooks.judge(facts.hooks, facts.daemon.checks_queue or facts.executed_elsewhere),
         _queue(facts),
         _worker(facts),
@@ -217,6 +219,13 @@ def _intake(facts: Facts) -> list[Verdict]:
     return verdicts
 
 
+def _folded(facts: Facts) -> list[Verdict]:
+    if not facts.folded:
+        return []
+    more = f" and {len(facts.folded) - SHOWN_KEYS} more" if len(facts.folded) > SHOWN_KEYS else ""
+    return [Verdict("names", f"those that hold ids are judged together: {', '.join(facts.folded[:SHOWN_KEYS])}{more}")]
+
+
 def _queue(facts: Facts) -> Verdict:
     queued = [run for run in facts.waiting if run.status == "QUEUED"]
     if not queued:
@@ -307,6 +316,7 @@ def _gather(settings: Settings, local: LocalFacts) -> Facts:
             losses=collection_stats.losses(connection, now - WEEK),
             removed=tuple(collection_stats.removed_keys(connection, now - WEEK, SHOWN_KEYS)),
             notices=tuple(intake.since(connection, now - WEEK)),
+            folded=tuple(sorted(map(":".join, folded_names.of(connection).templates))),
             stale_after=timedelta(seconds=settings.stale_after),
         )
 

@@ -198,7 +198,16 @@ def _notes(output: dict[str, Any]) -> list[str]:
         for dimension_type, spans in sorted((output.get("pooled") or {}).items())
     ]
     errors = [f"  Not measured: {error['dimension_type']}: {error['error']}" for error in output.get("errors") or []]
-    return pooled + errors
+    folded = _names("Names that hold ids are judged together", output.get("folded"))
+    shared = _names("Judged per service or kind, since several share the name", output.get("shared"))
+    return pooled + folded + shared + errors
+
+
+def _names(what: str, names: Sequence[str] | None) -> list[str]:
+    if not names:
+        return []
+    more = f" and {len(names) - SHOWN} more (leo-telemetry findings --json)" if len(names) > SHOWN else ""
+    return [f"  {what}: {', '.join(names[:SHOWN])}{more}"]
 
 
 def _too_little(output: dict[str, Any]) -> list[str]:

@@ -26,6 +26,7 @@ _OUTCOMES = {
     "no_baseline": "not judged: not enough data to know what is normal",
     "switched_off": "not judged: switched off in telemetry_thresholds",
     "pooled": "not judged: pools the names over the limit of its type",
+    "shared": "not judged: several services, or client and server, share this name, and each is judged by itself",
 }
 
 _COLUMNS = (

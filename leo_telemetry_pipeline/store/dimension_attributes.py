@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from leo_telemetry_pipeline.dimension import Dimension
+from leo_telemetry_pipeline.store import folded_names
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimensions import REACH_MS, SPANS_OF_ONE, WAITED_FOR, stored_types
 from leo_telemetry_pipeline.store.server.database import Database
@@ -100,8 +101,13 @@ def _parameters(database: Database, window: Window, dimension: Dimension) -> dic
     span_type, key = dimension
     # A separate query, since local tables cannot be joined with distributed ones.
     dropped = database.rows("SELECT DISTINCT day FROM telemetry_sealed_days WHERE dropped_at IS NOT NULL")
-    return window.parameters() | {
-        "stored": stored_types([span_type]),
-        "key": key,
-        "dropped": [day for (day,) in dropped],
-    }
+    return (
+        window.parameters()
+        | folded_names.of(database).parameters()
+        | {
+            "span_type": span_type,
+            "stored": stored_types([span_type]),
+            "key": key,
+            "dropped": [day for (day,) in dropped],
+        }
+    )

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable, Mapping
 
 from leo_telemetry_pipeline.dimension import OTHER_KEYS, Dimension
 from leo_telemetry_pipeline.redact import HASH
+from leo_telemetry_pipeline.store import name_templates
+from leo_telemetry_pipeline.store.name_templates import Folds
 
 # Attributes of handoffs that every analysis groups by; other bare words that are not span types are attributes too.
 ATTRIBUTES = ("sd_type",)
@@ -46,6 +48,9 @@ def _bounded(text: str) -> str:
     return f"CASE WHEN length({text}) <= {LONGEST} THEN {text} ELSE {cut} END"
 
 
+# The key of a span in its type. Needs Folds.parameters.
+_OWN_NAME = f"({_bounded(_NAME)})"
+_KEY = name_templates.key(f"({_TYPE})", _OWN_NAME)
 _DURATION = "coalesce(s.duration_ms, s.end_time_ms - s.start_time_ms)"
 # The same with microseconds, NULL without.
 _FINE = "(s.duration_ms + s.duration_rest_us / 1000::float8)"
@@ -72,20 +77,25 @@ def types_among(types: Iterable[str], span_types: Collection[str]) -> list[str]:
     return [word for word in types if word.partition("+")[0] in span_types or (has_handoffs and "+" not in word)]
 
 
-def observations(types: Iterable[str], seen: Iterable[str]) -> tuple[str, dict[str, object]]:
+def observations(types: Iterable[str], seen: Iterable[str], folds: Folds) -> tuple[str, dict[str, object]]:
     """Return SQL with one row per dimension and judged time, with the columns OBSERVED, and its parameters.
 
     ``judged_ms`` is in whole ms; ``fine_ms`` has microseconds, and is NULL where any of its spans has none.
 
     The caller adds the parameters ``from_ms`` and ``to_ms`` (range of start_time_ms, ``to_ms`` excluded) and
     ``project`` (None: all), and may set ``created_from`` and ``created_to`` (range of created_at, the latter excluded).
-    A bare word is a span type if ``seen``, else an attribute of handoffs.
+    A bare word is a span type if ``seen``, else an attribute of handoffs. Names are folded by ``folds``.
     """
     span_types = {*NAMED_ASSETS, *NOT_BY_DEFAULT, *seen} - set(ATTRIBUTES)
     plain = sorted(word for word in types if "+" not in word and word in span_types)
-    parts = [_PLAIN.format(spans=_SPANS.format(of="%(plain_stored)s"))]
+    # Fast path: most databases fold no names, and the planner reads the long expression as often as it occurs.
+    name = _KEY if folds.templates else _OWN_NAME
+    parts = [_PLAIN.format(spans=_SPANS.format(of="%(plain_stored)s", name=name))]
     parameters: dict[str, object] = {"reach": REACH_MS, "ahead": AHEAD_MS, "created_from": None, "created_to": None}
-    parameters |= {"plain_stored": stored_types(plain), "handoff_stored": stored_types(["handoff"])}
+    parameters |= folds.parameters() | {
+        "plain_stored": stored_types(plain),
+        "handoff_stored": stored_types(["handoff"]),
+    }
     for index, word in enumerate(sorted(set(types) - set(plain))):
         span_type, _, attribute = word.partition("+")
         of = f"%(stored{index})s" if attribute else "%(handoff_stored)s"
@@ -93,7 +103,7 @@ def observations(types: Iterable[str], seen: Iterable[str]) -> tuple[str, dict[s
         parameters |= {f"type{index}": span_type, f"stored{index}": stored_types([span_type])}
         part = _COMBINED if attribute else _ATTRIBUTE
         value = _bounded("value" if attribute else f"(attributes->>%(attribute{index})s)")
-        parts.append(part.format(i=index, value=value, of=of, day=_DAY, spans=_SPANS.format(of=of)))
+        parts.append(part.format(i=index, value=value, of=of, day=_DAY, spans=_SPANS.format(of=of, name=name)))
     return " UNION ALL ".join(parts), parameters
 
 
@@ -108,7 +118,7 @@ _DAY = "DATE '1970-01-01' + (s.start_time_ms / 86400000)::integer"
 # Joins stay within a trace, so a cluster that keeps each trace on one node need not move rows.
 _SPANS = f"""(
     SELECT {_DAY} AS day, coalesce(s.project, '') AS project,
-           {_TYPE} AS span_type, {_bounded(_NAME)} AS span_name, s.trace_id, s.attributes,
+           {_TYPE} AS span_type, {{name}} AS span_name, s.trace_id, s.attributes,
            greatest({_DURATION} - coalesce(waits.wait_ms, 0), 0) AS judged_ms,
            -- Not by greatest, which ignores NULL.
            CASE WHEN waits.span_id IS NULL THEN {_FINE} WHEN {_FINE} < waits.fine_ms THEN 0
@@ -196,9 +206,17 @@ TRACES = (
     .replace("GROUP BY 1, 2, 3", "GROUP BY 1, 2")
 )
 
-# All spans of given traces: ids, type, name, start, end, duration, queue wait, attributes.
+# Spans with their types and names as they came; a caller adds conditions on ``s``.
+NAMED_SPANS = f"""
+SELECT {_TYPE} AS span_type, {_bounded(_NAME)} AS span_name, {_DAY} AS day FROM workflow_trace_log AS s"""
+
+# The same with keys and attributes. Needs Folds.parameters.
+KEYED_SPANS = f"""
+SELECT {_TYPE} AS span_type, {_KEY} AS span_name, {_DAY} AS day, s.attributes FROM workflow_trace_log AS s"""
+
+# All spans of given traces: ids, type, key, start, end, duration, queue wait, attributes.
 TRACE_SPANS = f"""
-SELECT s.trace_id::text, s.span_id::text, s.parent_span_id::text, {_TYPE}, {_bounded(_NAME)}, s.start_time_ms,
+SELECT s.trace_id::text, s.span_id::text, s.parent_span_id::text, {_TYPE}, {_KEY}, s.start_time_ms,
        coalesce(s.end_time_ms, s.start_time_ms + s.duration_ms), coalesce({_FINE}, {_DURATION}), s.queue_wait_ms,
        s.attributes
 FROM workflow_trace_log AS s
@@ -213,10 +231,10 @@ SELECT {_DAY} AS day, s.trace_id, s.span_id, s.parent_span_id, coalesce({_FINE},
        s.attributes
 FROM workflow_trace_log AS s
 WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
-  AND s.span_type = ANY(%(stored)s) AND {_bounded(f"({_NAME})")} = %(key)s
+  AND s.span_type = ANY(%(stored)s) AND {_KEY} = %(key)s
   AND (%(project)s::text IS NULL OR coalesce(s.project, '') = %(project)s)
   AND {_DURATION} IS NOT NULL
   AND NOT {_DAY} = ANY(%(dropped)s::date[])
 """
 # Key of the span that a sibling wait belongs to.
-WAITED_FOR = _bounded("w.span_name")
+WAITED_FOR = name_templates.key("%(span_type)s::text", f"({_bounded('w.span_name')})")

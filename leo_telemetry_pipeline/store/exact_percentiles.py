@@ -6,6 +6,7 @@ Belongs here: ``percentile_cont``, which interpolates linearly. Does not: the sa
 from collections.abc import Sequence
 
 from leo_telemetry_pipeline.dimension import OTHER_KEYS
+from leo_telemetry_pipeline.store import folded_names
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimensions import OBSERVED, observations, to_pool
 from leo_telemetry_pipeline.store.server.database import Database
@@ -28,7 +29,7 @@ def of_window(database: Database, window: Window, types: Sequence[str], seen: Se
 def _measured(
     database: Database, window: Window, types: Sequence[str], seen: Sequence[str], kept: Sequence[str] | None
 ) -> list[tuple]:
-    sql, parameters = observations(types, seen)
+    sql, parameters = observations(types, seen, folded_names.of(database))
     return database.rows(
         f"""
         SELECT dimension_type, dimension_key, n, p[1], p[2], p[3], p[4], sum_ms, queue_p50_ms FROM (

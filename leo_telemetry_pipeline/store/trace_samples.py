@@ -6,7 +6,8 @@ Belongs here: choosing stored traces. Does not: analysing them (analysis).
 from collections.abc import Sequence
 from dataclasses import replace
 
-from leo_telemetry_pipeline.dimension import Dimension
+from leo_telemetry_pipeline.dimension import DaySample, Dimension
+from leo_telemetry_pipeline.store import folded_names
 from leo_telemetry_pipeline.store.days import Window, after, midnight
 from leo_telemetry_pipeline.store.dimensions import OBSERVED, REACH_MS, TRACE_SPANS, observations
 from leo_telemetry_pipeline.store.server.database import Database
@@ -28,12 +29,36 @@ def longest(
     return _traces(database, pieces, dimensions, seen, "longest_ms DESC, trace_id", 3)
 
 
-def at_random(
-    database: Database, window: Window, dimensions: Sequence[Dimension], seen: Sequence[str], most: int
-) -> dict[Dimension, list[str]]:
-    """Return up to ``most`` random traces of each dimension, from the newest days that have any."""
-    # Random but repeatable, since trace ids are random.
-    return _traces(database, _days_backwards(window), dimensions, seen, "md5(trace_id::text)", most)
+def of_day(
+    database: Database, day: Window, dimensions: Sequence[Dimension], seen: Sequence[str], most: int
+) -> dict[Dimension, DaySample]:
+    """Return the traces of each dimension on a day: one of each of ``most`` groups of equal size by judged time.
+
+    Of each group it is the one with the lowest hash, so that dimensions of the same traces share most of them.
+    """
+    types = sorted({dimension_type for dimension_type, _ in dimensions})
+    sql, parameters = observations(types, seen, folded_names.of(database))
+    rows = database.rows(
+        f"""
+        SELECT dimension_type, dimension_key, count(*), percentile_cont(0.5) WITHIN GROUP (ORDER BY longest_ms),
+               array_agg(trace_id::text ORDER BY part) FILTER (WHERE place = 1)
+        FROM (
+            SELECT parts.*, row_number() OVER (PARTITION BY dimension_type, dimension_key, part
+                                               ORDER BY md5(trace_id::text)) AS place
+            FROM (SELECT of_traces.*, ntile(%(most)s) OVER (PARTITION BY dimension_type, dimension_key
+                                                            ORDER BY longest_ms, trace_id) AS part
+                  FROM (SELECT dimension_type, dimension_key, trace_id, max(judged_ms) AS longest_ms
+                        FROM ({sql}) AS o {OBSERVED}
+                        WHERE (dimension_type, dimension_key)
+                              IN (SELECT * FROM unnest(%(wanted_types)s, %(wanted_keys)s))
+                        GROUP BY 1, 2, 3) AS of_traces) AS parts) AS ranked
+        GROUP BY 1, 2
+        """,
+        parameters
+        | day.parameters()
+        | {"wanted_types": [a for a, _ in dimensions], "wanted_keys": [b for _, b in dimensions], "most": most},
+    )
+    return {(dimension_type, key): DaySample(*sample) for dimension_type, key, *sample in rows}
 
 
 def _days_backwards(window: Window) -> list[Window]:
@@ -62,7 +87,8 @@ def _traces(
 def _traces_of(
     database: Database, window: Window, dimensions: Sequence[Dimension], seen: Sequence[str], order: str, most: int
 ) -> list[tuple[Dimension, list[str]]]:
-    sql, parameters = observations(sorted({dimension_type for dimension_type, _ in dimensions}), seen)
+    types = sorted({dimension_type for dimension_type, _ in dimensions})
+    sql, parameters = observations(types, seen, folded_names.of(database))
     rows = database.rows(
         f"""
         SELECT dimension_type, dimension_key, (array_agg(trace_id::text ORDER BY {order}))[1:%(most)s]
@@ -81,4 +107,5 @@ def _traces_of(
 
 def spans_of(database: Database, window: Window, traces: Sequence[str]) -> list[tuple]:
     """Return the spans of traces around a window, with the columns of TRACE_SPANS."""
-    return database.rows(TRACE_SPANS, window.parameters() | {"reach": REACH_MS, "traces": list(traces)})
+    parameters = window.parameters() | folded_names.of(database).parameters()
+    return database.rows(TRACE_SPANS, parameters | {"reach": REACH_MS, "traces": list(traces)})

@@ -168,6 +168,7 @@ def test_dimensions_that_are_switched_off_too_rare_or_without_a_baseline_are_cou
         "too_few": 2,
         "no_baseline": 1,
         "pooled": 0,
+        "shared": 0,
     }
     assert run.output_ref["traces_scanned"] == 71
     assert outcomes(db, run.run_id)["subagent:ON_IN_VAIN"] == "switched_off"
@@ -198,7 +199,7 @@ def test_with_nothing_configured_a_dimensions_own_days_are_the_baseline(db: Data
         at = midnight(day) + timedelta(hours=3)
         insert(db, spans_of("gate", "SLOWER", [1000 if day > 5 else 1500] * 10, at=at))
         insert(db, spans_of("gate", "SAME", [1000] * 10, at=at))
-        insert(db, spans_of("gate", "RARE", [1000 if day > 5 else 2500] * 3, at=at))
+        insert(db, spans_of("gate", "RARE", [1000 if day > 5 else 2500] * (day % 3 == 0), at=at))
     for day in range(1, 11):
         insert(db, spans_of("gate", "NEW", [1000 if day > 5 else 1500] * 10, at=midnight(day)))
     run = row_of(db, analyse({"leo_telemetry/window_end": midnight().isoformat()}))
@@ -210,7 +211,7 @@ def test_with_nothing_configured_a_dimensions_own_days_are_the_baseline(db: Data
     assert bottleneck["observed_p50_ms"] == pytest.approx(1500, rel=0.005)
     assert bottleneck["onset_day"] == midnight(5).date().isoformat()
     assert outcomes(db, run.run_id) == {
-        "gate:SLOWER": "bottleneck", "gate:SAME": "ok", "gate:RARE": "no_baseline", "gate:NEW": "no_baseline"
+        "gate:SLOWER": "bottleneck", "gate:SAME": "ok", "gate:RARE": "too_few", "gate:NEW": "no_baseline"
     }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from leo_telemetry_pipeline.settings import Settings, bundled
 from leo_telemetry_pipeline.store import intake
 from leo_telemetry_pipeline.store.days import Window, milliseconds
 from leo_telemetry_pipeline.store.dimensions import observations
+from leo_telemetry_pipeline.store.name_templates import Folds
 from leo_telemetry_pipeline.store.retention import purge
 from leo_telemetry_pipeline.store.retention.purge import Selection
 from leo_telemetry_pipeline.store.server.database import Database
@@ -225,7 +226,7 @@ def test_long_names_that_differ_only_at_the_end_are_two_dimensions_from_every_so
             (name, start, json.dumps({"sd_type": name})),
         )
     assert load(written(tmp_path, [row(span_name=name) for name in names])).exit_code == 0
-    sql, parameters = observations(["gate", "gate+sd_type"], ["gate"])
+    sql, parameters = observations(["gate", "gate+sd_type"], ["gate"], Folds())
     window = Window(midnight(2), midnight(), None).parameters()
     rows = db.rows(f"SELECT dimension_type, dimension_key FROM ({sql}) AS o (day, project, dimension_type,"
                    " dimension_key, trace_id, judged_ms, queue_wait_ms)", {**window, **parameters})  # fmt: skip

@@ -15,6 +15,7 @@ from leo_telemetry_pipeline.store import exact_percentiles, spans
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimensions import observations
 from leo_telemetry_pipeline.store.history import buckets, histograms, span_counts, staleness
+from leo_telemetry_pipeline.store.name_templates import Folds
 from leo_telemetry_pipeline.store.retention.purge import Selection, purge
 from leo_telemetry_pipeline.store.server.database import Database, Target, outside
 from leo_telemetry_pipeline_tests.builders import (
@@ -112,7 +113,7 @@ def test_the_database_and_the_definition_agree_on_the_bucket_of_every_duration(d
 def test_buckets_are_in_order_even_with_more_groups_than_memory_holds(db: Database):
     """Lost: percentiles of large days, which rely on the order of buckets, would be arbitrary."""
     insert(db, [span("gate", f"G{n % 3000}", 10 + n * 7919 % 5000) for n in range(15_000)])
-    sql, parameters = observations(["gate"], ["gate"])
+    sql, parameters = observations(["gate"], ["gate"], Folds())
     with db.transaction() as cursor:
         cursor.execute("SET LOCAL work_mem = '64kB'")
         cursor.execute(

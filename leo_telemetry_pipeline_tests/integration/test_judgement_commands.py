@@ -76,7 +76,7 @@ def test_why_shows_the_numbers_of_a_cause_its_effect_and_a_steady_dimension(db: 
     assert f"Item {item.id}" in member
     steady = say("why", "gate:STEADY")
     assert steady.startswith("gate:STEADY is not a bottleneck\n")
-    assert "  no      changed" in steady
+    assert "  no      separated" in steady
     assert "Item" not in steady
     found = json.loads(say("why", "subagent:DESIGN", "--json"))
     assert found["outcome"] == found["learned"]["outcome"] == "bottleneck"

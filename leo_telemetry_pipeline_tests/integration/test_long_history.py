@@ -15,6 +15,7 @@ from leo_telemetry_pipeline.store.days import midnight as midnight_of
 from leo_telemetry_pipeline.store.dimensions import COUNTS, observations
 from leo_telemetry_pipeline.store.history import blocks, buckets, histograms, span_counts, staleness
 from leo_telemetry_pipeline.store.history.watermark import lock
+from leo_telemetry_pipeline.store.name_templates import Folds
 from leo_telemetry_pipeline.store.retention.purge import Selection, purge
 from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests.builders import DAY, execute, insert, midnight, span, spans_of, week
@@ -182,7 +183,7 @@ def test_a_query_of_a_window_reads_only_its_days_and_the_default_partition(db: D
     window = Window(midnight(40), midnight(33))
     days = {f"{midnight(ago):%Y%m%d}" for ago in range(40, 33, -1)}
     around = {f"{midnight(ago):%Y%m%d}" for ago in range(47, 26, -1)}
-    sql, parameters = observations(["gate"], ["gate"])
+    sql, parameters = observations(["gate"], ["gate"], Folds())
     assert partitions(db, sql, parameters | window.parameters()) <= around | {"default"}
     created = {"created_from": None, "created_to": None}
     assert partitions(db, COUNTS, window.parameters() | created) == days

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from leo_telemetry_pipeline.analysis import sampling
 from leo_telemetry_pipeline.span import InvalidSpan, Span
 from leo_telemetry_pipeline.store import dimensions, exact_percentiles, spans, thresholds, trace_samples
-from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.days import Window, whole
 from leo_telemetry_pipeline.store.history import span_counts
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import (
@@ -355,3 +356,19 @@ def test_evidence_names_three_traces_also_when_the_slowest_spans_are_all_of_one(
     insert(db, [*bad, *others])
     found = trace_samples.longest(db, WEEK, [("gate", "A")], seen(db))
     assert found["gate", "A"] == [one, others[0].trace_id, others[1].trace_id]
+
+
+def test_the_sample_of_a_day_is_even_over_the_ranks_of_all_its_traces(db: Database):
+    """Lost: causes are those of the newest or the longest traces, and contradict the headline beside them."""
+    made = spans_of("gate", "A", range(1, 101))
+    insert(db, [*made, *spans_of("gate", "B", [7, 5]), *spans_of("gate", "A", [9], at=midnight(3))])
+    day = whole(midnight(2).date())
+    found = trace_samples.of_day(db, day, [("gate", "A"), ("gate", "B"), ("gate", "C")], seen(db), 10)
+    assert set(found) == {("gate", "A"), ("gate", "B")}
+    sample = found["gate", "A"]
+    assert (sample.traces, sample.p50_ms) == (100, 50.5)
+    length = {each.trace_id: each.duration_ms for each in made}
+    assert [((length[trace] or 0) - 1) // 10 for trace in sample.sample] == list(range(10))
+    of_group = [each.trace_id for each in made[:10]]
+    assert sample.sample[0] == min(of_group, key=sampling.hashed)
+    assert (found["gate", "B"].traces, len(found["gate", "B"].sample)) == (2, 2)

@@ -57,7 +57,9 @@ BEGIN
     IF to_regclass('duration_histograms') IS NULL THEN
         RETURN;
     END IF;
-    ALTER TABLE duration_histograms ADD COLUMN IF NOT EXISTS p50_ms double precision;
+    ALTER TABLE duration_histograms
+        ADD COLUMN IF NOT EXISTS p50_ms double precision,
+        ADD COLUMN IF NOT EXISTS center double precision;
     IF NOT EXISTS (
         SELECT FROM pg_attribute WHERE attrelid = 'duration_histograms'::regclass AND attname = 'fine_count'
     ) THEN

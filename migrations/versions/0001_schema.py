@@ -32,6 +32,8 @@ OBJECTS = (
     "tables/workflow_trace_counts",
     "tables/telemetry_sealed_days",
     "tables/telemetry_upkeep",
+    "tables/telemetry_folded_names",
+    "tables/telemetry_shared_names",
     "functions/telemetry_effective_threshold",
     "functions/telemetry_enqueue_retry",
     "functions/telemetry_window_start",

@@ -16,7 +16,7 @@ from leo_telemetry_pipeline.defs.assets.traces import TRACES
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.defs.ui import markdown_tables
 from leo_telemetry_pipeline.dimension import DimensionResult
-from leo_telemetry_pipeline.store import dimension_results, thresholds, trace_samples
+from leo_telemetry_pipeline.store import dimension_results, shared_names, thresholds, trace_samples
 
 _OUTCOMES = {
     "bottleneck": "bottlenecks",
@@ -25,6 +25,7 @@ _OUTCOMES = {
     "no_baseline": "without a baseline",
     "switched_off": "switched off",
     "pooled": "keys beyond the limit per type",
+    "shared": "names judged per service or kind",
 }
 
 
@@ -55,11 +56,13 @@ def bottlenecks(
     if analysis.errors and not measured:
         # Otherwise it would look like a week without bottlenecks.
         raise dg.Failure(f"nothing could be measured: {analysis.errors[0]['error']}", allow_retries=False)
+    names = shared_names.of(analysis.database)
     judged = judging.judge(
         measured,
         thresholds.effective(analysis.database, [one.dimension for one in measured]),
         LEARNED.get(analysis),
         analysis.settings.min_samples,
+        {one.dimension for one in measured if names.is_replaced(one.dimension)},
     )
     evidence = trace_samples.longest(
         analysis.database,

@@ -4,12 +4,20 @@ Belongs here: which traces are compared, and how causes are stored. Does not: co
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import date
 
 import dagster as dg
 import numpy as np
 
-from leo_telemetry_pipeline.analysis import attributes, attribution, causes, critical_path, measure_changes
+from leo_telemetry_pipeline.analysis import (
+    attributes,
+    attribution,
+    causes,
+    critical_path,
+    measure_changes,
+    sampling,
+)
 from leo_telemetry_pipeline.analysis import bottlenecks as judging
 from leo_telemetry_pipeline.analysis.causes import Member
 from leo_telemetry_pipeline.analysis.critical_path import Forest, TraceSpan
@@ -18,13 +26,13 @@ from leo_telemetry_pipeline.defs.assets.asset import AssetValue, analysis_asset
 from leo_telemetry_pipeline.defs.assets.bottlenecks import BOTTLENECKS
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.defs.ui import markdown_tables
-from leo_telemetry_pipeline.dimension import Bottleneck, Dimension, ExplainedCause, Explanation
+from leo_telemetry_pipeline.dimension import Bottleneck, DaySample, Dimension, ExplainedCause, Explanation
 from leo_telemetry_pipeline.store import trace_samples
-from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.days import Window, after, midnight
 
 MOST_EXPLAINED = 100
-# Traces per dimension: at most this many from the window, and as many from before it.
-SAMPLE = 40
+
+Sampled = dict[Dimension, list[str]]
 
 _ASSET = "bottleneck_causes"
 
@@ -64,21 +72,25 @@ def bottleneck_causes(
 def explain(analysis: Analysis, slow: Sequence[Bottleneck]) -> list[ExplainedCause]:
     """Return the causes of bottlenecks, the one with the most added time first."""
     window, set_apart, measured = analysis.window, {}, {}
+    most = sampling.size(len(slow))
     attributions, only = {}, {}
     for onset in sorted({each.onset_day for each in slow}, key=lambda day: (day is not None, day)):
         since = [each for each in slow if each.onset_day == onset]
-        parts = (Window(*part, window.project) for part in causes.periods(onset, window.start, window.end))
-        after, before = (_forest(analysis, since, part) for part in parts)
-        of_day, confined = causes.explain(since, after, before)
+        slow_part, normal_part = (
+            Window(*part, window.project) for part in causes.periods(onset, window.start, window.end)
+        )
+        since_onset = _forest(analysis, slow_part, _slow_traces(analysis, since, slow_part, most))
+        before = _forest(analysis, normal_part, _normal_traces(analysis, since, normal_part, most))
+        of_day, confined = causes.explain(since, since_onset, before)
         attributions |= of_day
         only |= confined
-        set_apart |= {each.dimension: _set_apart(after, before, each.dimension) for each in since}
-        measured |= {each.dimension: measure_changes.changes_of(after, before, *each.dimension) for each in since}
+        set_apart |= {each.dimension: _set_apart(since_onset, before, each.dimension) for each in since}
+        measured |= {each.dimension: measure_changes.changes_of(since_onset, before, *each.dimension) for each in since}
 
     def explained(member: Member) -> Explanation:
         name = member.slow.dimension
         found = attributions.get(name)
-        why = attribution.line(found) if found and found.parts else None
+        why = attribution.line(found, added_ms=member.slow.added_ms) if found and found.parts else None
         return Explanation(*name, round(float(member.share), 4), why, measured[name], set_apart[name])
 
     made = []
@@ -88,12 +100,44 @@ def explain(analysis: Analysis, slow: Sequence[Bottleneck]) -> list[ExplainedCau
     return made
 
 
-def _forest(analysis: Analysis, slow: Sequence[Bottleneck], period: Window) -> Forest:
-    names = [each.dimension for each in slow]
-    chosen = trace_samples.at_random(analysis.database, period, names, history.seen(analysis), SAMPLE)
-    traces = sorted({trace for of_dimension in chosen.values() for trace in of_dimension})
+def _slow_traces(analysis: Analysis, slow: Sequence[Bottleneck], period: Window, most: int) -> Sampled:
+    days: dict[Dimension, list[DaySample]] = {}
+    for day in period.days:
+        _read_day(analysis, period, day, [each.dimension for each in slow], most, days)
+    return {each.dimension: sampling.slow_traces(days.get(each.dimension, ()), each, most) for each in slow}
+
+
+def _normal_traces(analysis: Analysis, slow: Sequence[Bottleneck], period: Window, most: int) -> Sampled:
+    days: dict[Dimension, list[DaySample]] = {}
+    for day in sampling.in_order(period.days):
+        left = [each for each in slow if not sampling.has_enough(days.get(each.dimension, ()), each, most)]
+        if not left:
+            break
+        _read_day(analysis, period, day, [each.dimension for each in left], most, days)
+    return {each.dimension: sampling.normal_traces(days.get(each.dimension, ()), each, most) for each in slow}
+
+
+def _read_day(
+    analysis: Analysis,
+    period: Window,
+    day: date,
+    names: Sequence[Dimension],
+    most: int,
+    days: dict[Dimension, list[DaySample]],
+) -> None:
+    of_day = replace(period, start=midnight(day)).up_to(after(day))
+    for name, sample in trace_samples.of_day(analysis.database, of_day, names, history.seen(analysis), most).items():
+        days.setdefault(name, []).append(sample)
+
+
+def _forest(analysis: Analysis, period: Window, sampled: Sampled) -> Forest:
+    traces = sorted({trace for of_dimension in sampled.values() for trace in of_dimension})
     spans = [TraceSpan(*row) for row in trace_samples.spans_of(analysis.database, period, traces)]
-    return critical_path.forest(attributes.with_trace_attributes(spans))
+    # A trace sampled for one dimension does not stand for another one, whose days or values it may not be typical of.
+    return replace(
+        critical_path.forest(attributes.with_trace_attributes(spans)),
+        sampled={dimension: frozenset(chosen) for dimension, chosen in sampled.items()},
+    )
 
 
 def _set_apart(after: Forest, before: Forest, dimension: Dimension) -> list[str]:
@@ -101,6 +145,7 @@ def _set_apart(after: Forest, before: Forest, dimension: Dimension) -> list[str]
     times = [forest.judged[rows] for forest, rows in sides]
     if not all(len(judged) for judged in times):
         return []
-    is_slow = np.concatenate(times) > attributes.slow_cut(*times)
+    # Spans of the normal days are no slow spans, whatever their length.
+    is_slow = np.concatenate([times[0] > attributes.slow_cut(*times), np.zeros(len(times[1]), dtype=bool)])
     every = [forest.attributes[row] for forest, rows in sides for row in rows]
     return list(map(str, attributes.separate(every, is_slow)))

@@ -13,10 +13,18 @@ import dagster as dg
 from leo_telemetry_pipeline.analysis import p50
 from leo_telemetry_pipeline.analysis.bottlenecks import HISTORY_DAYS
 from leo_telemetry_pipeline.defs.resources import Analysis
-from leo_telemetry_pipeline.store import span_totals, thresholds
+from leo_telemetry_pipeline.store import shared_names, span_totals, thresholds
 from leo_telemetry_pipeline.store.days import Window, midnight
 from leo_telemetry_pipeline.store.dimensions import types_to_judge
-from leo_telemetry_pipeline.store.history import blocks, buckets, histograms, span_counts, staleness
+from leo_telemetry_pipeline.store.history import (
+    blocks,
+    buckets,
+    histograms,
+    name_folding,
+    name_sharing,
+    span_counts,
+    staleness,
+)
 from leo_telemetry_pipeline.store.history.span_counts import SpanCount
 
 
@@ -67,7 +75,9 @@ def seen(analysis: Analysis) -> list[str]:
 
 def types(analysis: Analysis) -> list[str]:
     """Return the dimension types to analyse."""
-    return types_to_judge(seen(analysis), thresholds.named_types(analysis.database))
+    database = analysis.database
+    named = [*thresholds.named_types(database), *shared_names.of(database).types]
+    return types_to_judge(seen(analysis), named)
 
 
 def method(analysis: Analysis, found: Iterable[SpanCount]) -> str:
@@ -102,10 +112,14 @@ def stale(analysis: Analysis, found: Iterable[SpanCount]) -> list[date]:
 
 def bring_up_to_date(analysis: Analysis, found: Iterable[SpanCount]) -> tuple[list[date], int, int]:
     """Recount stale days and rebuild their blocks; return these days, their rows, and the number of blocks."""
-    days, of_types, window = stale(analysis, found), types(analysis), analysis.window
+    days, window = stale(analysis, found), analysis.window
     if analysis.is_dry:
         analysis.progress.uncounted = days
         return days, 0, 0
+    decided = [decide(analysis.database, days, analysis.hold) for decide in (name_folding.decide, name_sharing.decide)]
+    if any(decided):
+        days = stale(analysis, found)
+    of_types = types(analysis)
     rows = histograms.rebuild(
         analysis.database, days, of_types, seen(analysis), analysis.hold, part_day=_part_day(window)
     )

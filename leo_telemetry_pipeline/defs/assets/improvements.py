@@ -13,6 +13,7 @@ from leo_telemetry_pipeline.defs.assets.asset import analysis_asset
 from leo_telemetry_pipeline.defs.assets.bottlenecks import BOTTLENECKS
 from leo_telemetry_pipeline.defs.assets.causes import CAUSES
 from leo_telemetry_pipeline.defs.resources import Analysis
+from leo_telemetry_pipeline.store import folded_names
 
 
 @analysis_asset(
@@ -29,6 +30,7 @@ def continuous_improvements(
     if any(one.outcome is None for one in judged):
         raise dg.Failure("some dimensions are not judged yet: materialize bottlenecks too", allow_retries=False)
     needed = [one.min_samples for one in judged if one.min_samples is not None]
+    templates = folded_names.of(analysis.database).templates
     summary = findings.Summary(
         bottlenecks=tuple(judging.found(judged)),
         outcomes=judging.count_outcomes(judged),
@@ -37,6 +39,8 @@ def continuous_improvements(
         p50_method="histogram" if any(one.method == "histogram" for one in judged) else "exact",
         pooled={one.dimension_type: one.sample_count for one in judged if one.outcome == "pooled"},
         causes=tuple(CAUSES.get(analysis)),
+        folded=tuple(one.name for one in judged if one.dimension in templates),
+        shared=tuple(one.name for one in judged if one.outcome == "shared"),
     )
     output_ref = findings.conclude(
         analysis.database,

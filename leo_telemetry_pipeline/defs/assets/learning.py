@@ -12,7 +12,7 @@ import dagster as dg
 import numpy as np
 
 from leo_telemetry_pipeline.actions import item_resolutions
-from leo_telemetry_pipeline.analysis import baselines, judgement, levels, trends
+from leo_telemetry_pipeline.analysis import baselines, judgement, levels
 from leo_telemetry_pipeline.analysis.changes import day_number
 from leo_telemetry_pipeline.analysis.levels import DailyP50s
 from leo_telemetry_pipeline.defs.assets import history, p50s
@@ -21,7 +21,7 @@ from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.defs.ui import markdown_tables
 from leo_telemetry_pipeline.dimension import OTHER_KEYS, Baseline, Dimension, Judgement
 from leo_telemetry_pipeline.store import baselines as kept_baselines
-from leo_telemetry_pipeline.store import dimension_results, items, thresholds
+from leo_telemetry_pipeline.store import dimension_results, items, shared_names, thresholds
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.history import daily, histograms
 from leo_telemetry_pipeline.store.server.database import Database
@@ -53,8 +53,10 @@ def learned_baselines(
     context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis]
 ) -> Iterator[dg.MaterializeResult]:
     """Learn the baseline of every dimension of the window, and judge the window by it."""
-    dimensions = [one.dimension for one in p50s.measured(analysis) if one.dimension_key != OTHER_KEYS]
     database, window = analysis.database, analysis.window
+    names = shared_names.of(database)
+    measured = [one.dimension for one in p50s.measured(analysis) if one.dimension_key != OTHER_KEYS]
+    dimensions = [dimension for dimension in measured if not names.is_replaced(dimension)]
     days = levels.days_of(
         daily_p50s(
             database,
@@ -94,10 +96,9 @@ def daily_p50s(
     known, left = ([], list(range(len(dimensions)))) if fresh else daily.medians(database, window, dimensions)
     parts = list(known)
     if left:
-        rows = daily.read(database, window, [dimensions[place] for place in left], seen, sorted(fresh))
-        found = trends.daily(rows, len(left), len(window.days), histograms.GAMMA)
-        of, on = np.nonzero(found.count)
-        parts.append((np.array(left)[of], on, found.count[of, on], found.p50_ms[of, on], found.fine_count[of, on]))
+        wanted, numbers = [dimensions[place] for place in left], np.array(left)
+        for rows in daily.read(database, window, wanted, seen, sorted(fresh)):
+            parts.append((numbers[rows.dimension], *levels.of_rows(rows, histograms.GAMMA, histograms.TRIMMED)))
     first = day_number(window.start.date())
     return DailyP50s.of_parts(dimensions, [(place, first + day, *more) for place, day, *more in parts])
 

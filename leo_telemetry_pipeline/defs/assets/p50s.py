@@ -18,7 +18,7 @@ from leo_telemetry_pipeline.defs.names import OURS, asset_key
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.defs.ui import markdown_tables
 from leo_telemetry_pipeline.dimension import DimensionResult
-from leo_telemetry_pipeline.store import dimension_results, exact_percentiles
+from leo_telemetry_pipeline.store import dimension_results, exact_percentiles, shared_names, thresholds
 from leo_telemetry_pipeline.store.dimensions import NAMED_ASSETS
 from leo_telemetry_pipeline.store.history import histograms
 from leo_telemetry_pipeline.store.server.database import SERVER_GONE
@@ -99,6 +99,16 @@ def _measured_or_noted(context: dg.AssetExecutionContext, analysis: Analysis, di
 
 
 def _measure(analysis: Analysis, dimension_type: str) -> pd.DataFrame:
+    made = _measured(analysis, dimension_type)
+    names = shared_names.of(analysis.database) if "+" in dimension_type else None
+    if names is None or dimension_type not in names.types:
+        return made
+    if dimension_type in thresholds.named_types(analysis.database):
+        return made
+    return made.loc[[names.is_part((dimension_type, key)) for key in made["dimension_key"]]]
+
+
+def _measured(analysis: Analysis, dimension_type: str) -> pd.DataFrame:
     window = analysis.window
     if history.method(analysis, TRACES.get(analysis)) == "exact":
         return p50.exact(

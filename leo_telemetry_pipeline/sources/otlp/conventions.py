@@ -12,6 +12,26 @@ OURS = "leo."
 COLUMNS = frozenset(("span_type", "span_name", "sd_id", "project", "workflow_execution_id", "queue_wait_ms"))
 OTHER_TYPE = "operation"
 
+# The kind of a span as an attribute: whether it calls another service or serves a call. Internal, the default, is not
+# stored.
+SPAN_KIND = "span.kind"
+KINDS = {2: "server", 3: "client", 4: "producer", 5: "consumer"}
+
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "QUERY"))
+_HTTP_METHOD = ("http.request.method", "http.method")
+_ROUTE = ("http.route", "url.template")
+_RPC_SYSTEM = ("rpc.system", "rpc.system.name")
+_DB_SYSTEM = ("db.system.name", "db.system")
+_DB_OPERATION = ("db.operation.name", "db.operation")
+_DB_TARGET = ("db.collection.name", "db.sql.table", "db.mongodb.collection")
+_DB_NAMESPACE = ("db.namespace", "db.name")
+# Names of whole instrumentations, in lower case, which say nothing of the work.
+_HTTP_NAMES = frozenset(
+    ("http", "http request", "http.request", "http.server.request", "http.client.request", "request", "fetch")
+)
+_RPC_NAMES = frozenset(("rpc", "grpc", "rpc.call", "grpc.client", "grpc.server", "grpc.request", "call"))
+_DB_NAMES = frozenset(("db", "sql", "query", "execute", "statement", "db.query", "db.statement", "sql.query"))
+
 OPERATION = "gen_ai.operation.name"
 _MODEL = ("gen_ai.request.model", "gen_ai.response.model")
 _AGENT = ("gen_ai.agent.name", "gen_ai.workflow.name")
@@ -49,7 +69,8 @@ RESOURCE_KEYS = frozenset(("service.name", "service.version", "deployment.enviro
 def kind(name: str, attributes: dict) -> tuple[str, str]:
     """Return the default span type and span name of a span, used without ``leo.span_type`` and ``leo.span_name``.
 
-    The span's own name is used if the attribute that should name it is missing.
+    The span's own name is used if the attribute that should name it is missing. Other spans are named by their route,
+    remote method or statement if their own name is generic.
     """
     # Known names take precedence: newer versions of Claude Code also set GenAI attributes, meant for other tools.
     known = CLAUDE_CODE.get(name)
@@ -57,7 +78,7 @@ def kind(name: str, attributes: dict) -> tuple[str, str]:
         operation = attributes.get(OPERATION)
         known = GEN_AI.get(operation) if type(operation) is str else None
     if known is None:
-        return OTHER_TYPE, name
+        return OTHER_TYPE, _operation(name, attributes)
     span_type, keys = known
     span_name = _first(attributes, keys) or name
     if span_type == "tool" and name in CLAUDE_CODE:
@@ -66,6 +87,39 @@ def kind(name: str, attributes: dict) -> tuple[str, str]:
         if span_name == SKILL_TOOL:
             return "skill", _first(attributes, _SKILL) or span_name
     return span_type, span_name
+
+
+def _operation(name: str, attributes: dict) -> str:
+    return _http(name, attributes) or _rpc(name, attributes) or _db(name, attributes) or name
+
+
+def _http(name: str, attributes: dict) -> str | None:
+    route = _first(attributes, _ROUTE)
+    if route is None:
+        return None
+    method, _, path = name.removeprefix("HTTP ").partition(" ")
+    if name.lower() in _HTTP_NAMES:
+        return f"{_first(attributes, _HTTP_METHOD) or 'HTTP'} {route}"
+    return f"{method} {route}" if method in _METHODS and (not path or path[0] == "/") else None
+
+
+def _rpc(name: str, attributes: dict) -> str | None:
+    method = _first(attributes, ("rpc.method",))
+    if method is None or not (name.lower() in _RPC_NAMES or name in (method, _first(attributes, _RPC_SYSTEM))):
+        return None
+    service = _first(attributes, ("rpc.service",))
+    return f"{service}/{method}" if service else method
+
+
+def _db(name: str, attributes: dict) -> str | None:
+    operation, target = _first(attributes, _DB_OPERATION), _first(attributes, _DB_TARGET)
+    words = [word for word in (operation, target) if word]
+    summary = _first(attributes, ("db.query.summary",)) or " ".join(words)
+    generic = (operation, *(_first(attributes, of) for of in (_DB_SYSTEM, _DB_NAMESPACE)))
+    if name.lower() in _DB_NAMES or name in generic:
+        return summary or None
+    # The older convention names the database where the table is unknown.
+    return summary if target and name == f"{operation} {generic[-1]}" else None
 
 
 def has_one_start(span: "Span") -> bool:

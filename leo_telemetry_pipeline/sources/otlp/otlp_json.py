@@ -12,7 +12,7 @@ import re
 from collections.abc import Generator, Iterator
 
 from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.sources.otlp import field_names
+from leo_telemetry_pipeline.sources.otlp import conventions, field_names
 from leo_telemetry_pipeline.sources.otlp.json_cursor import NotJson
 from leo_telemetry_pipeline.sources.otlp.otlp_json_parts import parts_in
 from leo_telemetry_pipeline.sources.otlp.otlp_span import (
@@ -32,6 +32,11 @@ from leo_telemetry_pipeline.span import InvalidSpan, Span
 # Bounds the memory of one parsed span; a hundred values are usual.
 MAX_SPAN_VALUES = 50_000
 _STATUS = {1: "OK", 2: "ERROR", "STATUS_CODE_OK": "OK", "STATUS_CODE_ERROR": "ERROR", "OK": "OK", "ERROR": "ERROR"}
+_KINDS = {
+    given: kind
+    for number, kind in conventions.KINDS.items()
+    for given in (number, str(number), kind.upper(), f"SPAN_KIND_{kind.upper()}")
+}
 _decode = json.JSONDecoder().decode
 _HEX = re.compile("[0-9a-fA-F]*", re.ASCII).fullmatch
 # Kinds of AnyValue; bytes are base64 in JSON and stay so.
@@ -140,6 +145,7 @@ def decode(span: object) -> Decoded:
         error_type=_error_type(span.get("events")),
         cut=cut,
         unknown=unknown,
+        kind=_KINDS.get(kind) if isinstance(kind := span.get("kind"), int | str) else None,
     )
 
 

@@ -13,6 +13,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as WireSpan
 
 from leo_telemetry_pipeline import redact
+from leo_telemetry_pipeline.sources.otlp.conventions import KINDS
 from leo_telemetry_pipeline.sources.otlp.otlp_span import (
     MAX_ATTRIBUTES,
     MAX_PARTS,
@@ -79,6 +80,7 @@ def decode(raw: bytes) -> Decoded:
         message=message,
         error_type=_error_type(span.events) if span.events else "",
         cut=max(0, len(pairs) - MAX_ATTRIBUTES),
+        kind=KINDS.get(span.kind),
     )
 
 

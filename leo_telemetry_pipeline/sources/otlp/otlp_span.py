@@ -87,6 +87,7 @@ class Decoded(NamedTuple):
     error_type: str = ""
     cut: int = 0
     unknown: int = 0
+    kind: str | None = None
 
 
 class Resource(NamedTuple):
@@ -207,6 +208,8 @@ class Reading:
             attributes.update(self._own(ours, self.removed))
         if given.message:
             attributes["status_message"] = given.message
+        if given.kind:
+            attributes.setdefault(conventions.SPAN_KIND, given.kind)
         if given.error_type:
             attributes.setdefault("error.type", given.error_type)
         if given.cut:

@@ -10,6 +10,7 @@ from datetime import date
 import psycopg2.extensions
 
 from leo_telemetry_pipeline.dimension import OTHER_KEYS, Dimension
+from leo_telemetry_pipeline.store import folded_names
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimensions import observations, to_pool
 from leo_telemetry_pipeline.store.history import blocks, bucket_counts, uncounted_days
@@ -54,7 +55,7 @@ def of_window(
             "project": window.project,
         }
         _add_up(histograms, bucket_counts.stream(cursor, _STORED, parameters), window)
-        sql, more = observations(types, seen)
+        sql, more = observations(types, seen, folded_names.read(cursor))
         fresh = f"SELECT dimension_type, dimension_key, {OF_DAY} FROM ({COUNTED.format(observations=sql)}) AS counted"
         by_hashes(cursor)
         for day in uncounted:

@@ -13,7 +13,7 @@ import numpy as np
 
 from leo_telemetry_pipeline.daily_rows import Rows
 from leo_telemetry_pipeline.dimension import Dimension
-from leo_telemetry_pipeline.store import thresholds
+from leo_telemetry_pipeline.store import folded_names, shared_names, thresholds
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimensions import OBSERVED, observations, types_to_judge
 from leo_telemetry_pipeline.store.history import span_counts, staleness, uncounted_days
@@ -60,7 +60,8 @@ def scope(database: Database, window: Window, types: Sequence[str] = ()) -> Scop
     stale = set(staleness.stale_days(database, *bounds, []))
     counts = span_counts.by_type_and_day(database, window, [day for day in window.closed_days if day not in stale])
     seen = sorted({count.span_type for count in counts})
-    of_types = sorted(set(types)) or types_to_judge(seen, thresholds.named_types(database))
+    named = [*thresholds.named_types(database), *shared_names.of(database).types]
+    of_types = sorted(set(types)) or types_to_judge(seen, named)
     return Scope(of_types, seen, staleness.stale_days(database, *bounds, of_types))
 
 
@@ -75,7 +76,7 @@ def dimensions(
         fresh = _fresh_days(window, uncounted)
         parameters = _parameters(window, window.days, fresh) | {"types": list(types)}
         queries = [(f"{select} FROM {_HISTORY} GROUP BY 1, 2", parameters)]
-        sql, more = observations(types, seen)
+        sql, more = observations(types, seen, folded_names.read(cursor))
         of_spans = f"{select} FROM ({COUNTED.format(observations=sql)}) AS h GROUP BY 1, 2"
         queries += [(of_spans, more | piece) for piece in uncounted_days.pieces(cursor, window, fresh)]
         for query in queries:
@@ -95,7 +96,7 @@ def read(
     transaction stays open until the iterator is exhausted.
     """
     types = sorted({dimension_type for dimension_type, _ in wanted})
-    sql, more = observations(types, seen)
+    sql, more = observations(types, seen, folded_names.of(database))
     more |= {
         "first": window.start.date(),
         "types": types,
@@ -125,12 +126,11 @@ def read(
 def medians(
     database: Database, window: Window, wanted: Sequence[Dimension]
 ) -> tuple[list[tuple[np.ndarray, ...]], list[int]]:
-    """Return the stored daily P50s of the dimensions ``wanted`` in a window.
+    """Return the stored daily P50s and centers of the dimensions ``wanted`` in a window.
 
-    First, arrays: index of the dimension, day since the start of the window, spans, P50 in ms, and the number of
-    spans with microseconds. Second, the indexes of
-    dimensions that lack a P50 on some day, such as a day with several projects: these are left out of the arrays and
-    need ``read``. Uncounted days have no rows.
+    First, arrays: index of the dimension, day since the start of the window, spans, P50 in ms, center, and spans with
+    microseconds. Second, the indexes of dimensions that lack these on some day, such as a day with several projects:
+    these are left out of the arrays and need ``read``. Uncounted days have no rows.
     """
     parameters = _parameters(window, window.days, ()) | {
         "types": sorted({dimension_type for dimension_type, _ in wanted}),
@@ -142,6 +142,7 @@ def medians(
         "int4send(day)",
         "int8send(count)",
         "float8send(p50_ms)",
+        "float8send(center)",
         "int8send(fine)",
     )
     with database.transaction() as cursor:
@@ -150,9 +151,10 @@ def medians(
             WITH days AS MATERIALIZED (
                 SELECT d.number, h.day - %(first)s::date AS day, sum(h.count)::bigint AS count,
                        sum(h.fine_count)::bigint AS fine,
-                       CASE WHEN count(*) = 1 THEN min(h.p50_ms) END AS p50_ms
+                       CASE WHEN count(*) = 1 THEN min(h.p50_ms) END AS p50_ms,
+                       CASE WHEN count(*) = 1 THEN min(h.center) END AS center
                 FROM {_WANTED}, {_HISTORY} AND {_IS_WANTED} GROUP BY 1, 2
-            ), unknown AS MATERIALIZED (SELECT DISTINCT number FROM days WHERE p50_ms IS NULL)
+            ), unknown AS MATERIALIZED (SELECT DISTINCT number FROM days WHERE p50_ms IS NULL OR center IS NULL)
             SELECT {", ".join(f"coalesce(string_agg({column}, ''), '')" for column in columns)},
                    (SELECT coalesce(array_agg(number - 1), '{{}}') FROM unknown)
             FROM days WHERE number NOT IN (SELECT number FROM unknown)
@@ -160,9 +162,9 @@ def medians(
             parameters,
         )
         [(*sent, unknown)] = cursor.fetchall()
-    dtypes = (">i4", ">i4", ">i8", ">f8", ">i8")
+    dtypes = (">i4", ">i4", ">i8", ">f8", ">f8", ">i8")
     arrays = [np.frombuffer(column, dtype) for column, dtype in zip(sent, dtypes, strict=True)]
-    kinds = (np.int64, np.int64, np.int64, np.float64, np.int64)
+    kinds = (np.int64, np.int64, np.int64, np.float64, np.float64, np.int64)
     return [tuple(array.astype(kind) for array, kind in zip(arrays, kinds, strict=True))], sorted(unknown)
 
 
@@ -171,7 +173,7 @@ def queue_share(database: Database, window: Window, dimension: Dimension, seen: 
 
     Only for days whose spans are all stored and have queue waits, since history does not keep queue wait.
     """
-    sql, parameters = observations([dimension[0]], seen)
+    sql, parameters = observations([dimension[0]], seen, folded_names.of(database))
     rows = database.rows(
         f"""
         SELECT day, sum(queue_wait_ms)::float8, sum(coalesce(fine_ms, judged_ms)) FROM ({sql}) AS o {OBSERVED}

@@ -15,6 +15,7 @@ import psycopg2.extensions
 
 from leo_telemetry_pipeline.daily_rows import ZERO_BUCKET
 from leo_telemetry_pipeline.dimension import OTHER_KEYS
+from leo_telemetry_pipeline.store import folded_names
 from leo_telemetry_pipeline.store.days import whole
 from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, OBSERVED, observations, types_among, types_to_judge
 from leo_telemetry_pipeline.store.history import blocks, open_counts, span_counts
@@ -25,6 +26,10 @@ from leo_telemetry_pipeline.store.server.database import Database
 
 ERROR = 0.005
 GAMMA = 1 + ERROR
+# In whole ms, a duration of 0 means less than this.
+LEAST_MS = 0.5
+# Share of the fastest, and of the slowest, spans of a day that its center leaves out.
+TRIMMED = 0.1
 
 # Spans are grouped by hashing (``by_hashes``), and only the buckets of each row are sorted: comparing names is slow.
 COUNTED = f"""
@@ -61,6 +66,19 @@ MEDIAN = f"""(
     FROM (
         SELECT bucket, n, (sum(n) OVER (ORDER BY bucket))::bigint AS upto FROM unnest(buckets, counts) AS b (bucket, n)
     ) AS sums
+)"""
+
+# Mean of the log durations of a day without its fastest and slowest tenth, by the rule of analysis.bucket_percentiles.
+CENTER = f"""(
+    SELECT sum(weight * CASE WHEN bucket <= {ZERO_BUCKET} THEN ln({LEAST_MS!r}::float8)
+                             ELSE (bucket - 0.5) * ln({GAMMA!r}::float8) END) / sum(weight)
+    FROM (
+        SELECT bucket, greatest(0, least(upto, (1 - {TRIMMED!r}::float8) * count)
+                                  - greatest(upto - n, {TRIMMED!r}::float8 * count)) AS weight
+        FROM (
+            SELECT bucket, n, sum(n) OVER (ORDER BY bucket) AS upto FROM unnest(buckets, counts) AS b (bucket, n)
+        ) AS sums
+    ) AS weighted
 )"""
 
 
@@ -179,13 +197,13 @@ def _count(
         types = types_among(types, span_counts.span_types(cursor, day, part))
         if not types:
             return 0
-    sql, parameters = observations(types, seen)
+    sql, parameters = observations(types, seen, folded_names.read(cursor))
     by_hashes(cursor)
-    median = MEDIAN if until is None else "NULL::double precision"
+    middle = f"{MEDIAN}, {CENTER}" if until is None else "NULL::float8, NULL::float8"
     cursor.execute(
         "INSERT INTO duration_histograms (day, dimension_type, dimension_key, project, part, count, sum_ms, min_ms,"
-        " max_ms, fine_count, buckets, counts, p50_ms) SELECT day, dimension_type, dimension_key, project, %(part)s,"
-        f" count, sum_ms, min_ms, max_ms, fine_count, buckets, counts, {median}"
+        " max_ms, fine_count, buckets, counts, p50_ms, center) SELECT day, dimension_type, dimension_key, project,"
+        f" %(part)s, count, sum_ms, min_ms, max_ms, fine_count, buckets, counts, {middle}"
         f" FROM ({COUNTED.format(observations=sql)}) AS counted",
         parameters | window.parameters() | {"part": part, "created_from": created[0], "created_to": created[1]},
     )

@@ -1,6 +1,7 @@
 """Days that are read from spans, as windows.
 
-Belongs here: which spans of a partly sealed day remain to be read. Does not: counting (histograms).
+Belongs here: which spans of a partly sealed day remain to be read, the condition for spans of days.
+Does not: counting (histograms).
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,17 @@ from operator import itemgetter
 
 import psycopg2.extensions
 
-from leo_telemetry_pipeline.store.days import Window, after, midnight
+from leo_telemetry_pipeline.store.days import Window, after, midnight, milliseconds
+
+
+def condition(days: Sequence[date]) -> str:
+    """Return the SQL condition for spans ``s`` that started on some days, which prunes partitions."""
+    runs = groupby(enumerate(sorted(days)), key=lambda item: item[1].toordinal() - item[0])
+    bounds = [[day for _, day in run] for _, run in runs]
+    return " OR ".join(
+        f"s.start_time_ms >= {milliseconds(midnight(run[0]))} AND s.start_time_ms < {milliseconds(after(run[-1]))}"
+        for run in bounds
+    )
 
 
 def pieces(cursor: psycopg2.extensions.cursor, window: Window, days: Sequence[date]) -> Iterator[dict[str, object]]:

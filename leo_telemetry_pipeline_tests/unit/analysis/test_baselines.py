@@ -14,7 +14,7 @@ from leo_telemetry_pipeline.dimension import Baseline, Judgement
 
 FIRST = datetime(2026, 1, 5, tzinfo=UTC)
 FIRST_DAY = FIRST.toordinal() - date(1970, 1, 1).toordinal()
-GUARDS = ["enough_spans", "enough_days", "changed", "large_enough", "separated", "confirmed", "false_discoveries"]
+GUARDS = ["enough_days", "large_enough", "separated", "confirmed", "false_discoveries"]
 
 
 def daily(*steps: tuple[int, float], key: str = "G", spans: int = 50, seed: int = 1, noise: float = 0.05) -> DailyP50s:
@@ -119,11 +119,36 @@ def test_an_improvement_moves_the_baseline_down_after_two_weeks():
     assert (row.moved, row.p50_ms) == ("improved", pytest.approx(500, rel=0.05))
 
 
-def test_a_settled_baseline_does_not_follow_a_drift():
-    """Lost: a dimension that slows a little each week would take its baseline along."""
+def test_a_settled_baseline_follows_a_stable_level_but_not_a_slower_one():
+    """Lost: either a harmless drift of years alarms in the end, or what got slower takes its baseline along."""
     kept = learn(daily((30, 1000.0)))
     row = normal(learn(daily((30, 1000.0), (60, 1030.0)), kept))
-    assert row.p50_ms == normal(kept).p50_ms
+    assert 1005 < row.p50_ms < 1030
+    slower = normal(learn(daily((30, 1000.0), (60, 1200.0)), kept))
+    assert slower.p50_ms == pytest.approx(normal(kept).p50_ms, rel=0.01)
+
+
+def test_a_creep_that_the_baseline_followed_is_found_by_its_anchor():
+    """Lost: what gets a little slower each week is never slow."""
+    level = np.exp(np.log(1.35) * np.clip((np.arange(300) - 30) / 240, 0, 1))
+    creeping = daily((300, 1000.0))
+    creeping = replace(creeping, p50_ms=creeping.p50_ms * level)
+    kept: list[Baseline] = []
+    for end in range(27, 301, 7):
+        kept = learn(some(creeping, slice(max(0, end - 90), end)), kept)
+    row = only(judged(some(creeping, slice(210, 300)), kept))
+    assert row.outcome == "bottleneck"
+    assert row.ratio == pytest.approx(1.35, rel=0.1)
+
+
+def test_a_regression_on_weekdays_only_is_found_from_every_weekday():
+    """Lost: with a look every Monday, after two normal days, work that is slow from Monday to Friday never alarms."""
+    days = daily((91, 1000.0))
+    weekday = np.arange(91) % 7 < 5
+    for end in range(84, 91):
+        slow = (np.arange(91) >= end - 7) & weekday
+        seen = some(replace(days, p50_ms=days.p50_ms * np.where(slow, 2.0, 1.0)), slice(0, end))
+        assert only(judged(seen, learn(some(seen, slice(0, end - 7))))).outcome == "bottleneck"
 
 
 def test_a_young_baseline_settles_with_more_days():
@@ -137,7 +162,7 @@ def test_noise_sets_the_multiplier_and_dismissals_raise_it():
     """Lost: noisy dimensions would be flagged by chance, quiet ones never; a dismissal would change nothing."""
     quiet, noisy = normal(learn(daily((40, 1000.0)))), normal(learn(daily((40, 1000.0), noise=0.3)))
     assert quiet.multiplier == baselines.MULTIPLIER_LEAST
-    assert noisy.multiplier > 1.4
+    assert noisy.multiplier > 1.3
     again = normal(learn(daily((40, 1000.0)), dismissed(learn(daily((40, 1000.0))), 2)))
     assert again.multiplier == pytest.approx(1.15 * 1.21)
 
@@ -164,7 +189,7 @@ def test_an_unchanged_dimension_is_ok_and_names_the_failed_guards():
     """Lost: `why` could not explain dimensions that are not flagged."""
     row = only(judged(daily((40, 1000.0)), learn(daily((40, 1000.0)))))
     assert row.outcome == "ok"
-    assert set(failed(row)) >= {"changed", "large_enough", "separated", "confirmed"}
+    assert set(failed(row)) >= {"large_enough", "separated", "confirmed"}
     assert row.ratio == pytest.approx(1, rel=0.1)
 
 
@@ -188,19 +213,21 @@ def test_a_dimension_dismissed_as_noise_is_harder_to_flag():
     assert only(judged(after, learn(after, kept))).outcome == "bottleneck"
     row = only(judged(after, learn(after, dismissed(kept, 3))))
     assert (row.outcome, failed(row)) == ("ok", ["large_enough"])
-    assert "noise" in row.guards[4].says
+    assert "noise" in row.guards[2].says
 
 
-def test_five_spans_per_day_are_not_enough_and_the_guard_says_what_is():
-    """Lost: an alarm that rests on five spans, or silence that looks like health."""
-    few = daily((60, 1000.0), (7, 3000.0), spans=5)
-    learned = learn(few)
-    row = only(judged(few, learned))
-    assert learned == []
-    assert row.outcome == "not_enough_data"
-    assert failed(row) == ["enough_spans", "enough_days"]
-    assert [guard.limit for guard in row.guards] == [levels.DAY_SPANS, 14]
-    assert row.guards[0].says == "5 spans per day, 8 are needed"
+def test_a_few_spans_per_day_are_pooled_over_days():
+    """Lost: a person with five prompts a day is never told that each takes three times as long."""
+    few = daily((60, 1000.0), (7, 3000.0), spans=5, noise=0.25)
+    assert only(judged(few, learn(few))).outcome == "bottleneck"
+
+
+def test_two_weeks_of_days_are_needed_and_the_guard_says_so():
+    """Lost: silence that looks like health."""
+    few = daily((10, 1000.0))
+    row = only(judged(few, learn(few)))
+    assert (row.outcome, failed(row)) == ("not_enough_data", ["enough_days"])
+    assert row.guards[0].says == "10 days with spans, 14 are needed"
 
 
 def test_a_new_dimension_is_not_judged_and_a_paused_one_keeps_its_baseline():
@@ -256,7 +283,7 @@ def test_no_dimensions_give_an_empty_answer():
     assert judgement.judge(empty, found, learned, FIRST, FIRST + timedelta(days=7)) == []
 
 
-@pytest.mark.parametrize("after", [daily((40, 1000.0), (6, 1500.0)), daily((60, 1000.0), spans=5)])
+@pytest.mark.parametrize("after", [daily((40, 1000.0), (6, 1500.0)), daily((10, 1000.0))])
 def test_a_judgement_survives_a_round_trip_through_json(after: DailyP50s):
     """Lost: materializing some assets would give another result than the whole analysis."""
     one = only(judged(after, learn(after)))

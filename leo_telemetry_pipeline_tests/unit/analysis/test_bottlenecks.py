@@ -160,7 +160,7 @@ def test_no_results_give_no_judgements():
     judged = judge(measured(), configured())
     assert (judged, bottlenecks.found(judged)) == ([], [])
     assert bottlenecks.count_outcomes(judged) == dict.fromkeys(
-        ("ok", "bottleneck", "too_few", "no_baseline", "switched_off", "pooled"), 0
+        ("ok", "bottleneck", "too_few", "no_baseline", "switched_off", "pooled", "shared"), 0
     )
 
 
@@ -172,3 +172,15 @@ def test_pooled_keys_are_not_a_bottleneck():
     )
     assert outcomes(judged) == {OTHER_KEYS: "pooled", "A": "bottleneck"}
     assert bottlenecks.count_outcomes(judged)["pooled"] == 1
+
+
+def test_a_name_that_services_share_is_left_to_the_dimensions_of_each():
+    """Lost: traffic that moves from a fast service to a slow one is taken for a slow operation."""
+    judged = bottlenecks.judge(
+        measured(("operation", "GET", 900.0, 50)),
+        configured(("operation", "GET", True, None, None, None)),
+        (),
+        10,
+        {("operation", "GET")},
+    )
+    assert outcomes(judged) == {"GET": "shared"}

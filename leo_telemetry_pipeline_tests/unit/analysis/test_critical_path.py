@@ -128,6 +128,37 @@ def test_an_open_span_is_left_out_and_no_spans_give_no_trees():
     assert forest_of(spans(("h:H", None, 0, 100)).iloc[:0]).keys == []
 
 
+def services(*names: str) -> list[dict[str, str]]:
+    return [{"service.name": name} for name in names]
+
+
+def test_a_filter_without_children_takes_no_time_of_the_work_beside_it():
+    """Lost: the filter that waits for the work, and ends last, is blamed for a slow service behind it."""
+    rows = (
+        ("o:ROOT", None, 0, 100),
+        ("o:FILTER", "o:ROOT", 1, 99),
+        ("o:WORK", "o:ROOT", 2, 98),
+        ("o:POST", "o:WORK", 10, 90),
+        ("o:SERVER", "o:POST", 20, 80),
+    )
+    trees = forest_of(spans(*rows, attributes=services("a", "a", "a", "a", "b")))
+    own = {key: times[0] for key, times in path(trees).items()}
+    assert own == {"o:ROOT": 2, "o:FILTER": 2, "o:WORK": 16, "o:POST": 20, "o:SERVER": 60}
+    assert trees.callees == ["", "", "", "b", ""]
+
+
+def test_asynchronous_work_that_outlives_its_parent_was_not_awaited():
+    """Lost: a log appender that ends after the request hides the slow query in it."""
+    rows = (
+        ("o:POST", None, 0, 100),
+        ("o:SERVER", "o:POST", 0, 100),
+        ("o:ASYNC", "o:SERVER", 10, 500),
+        ("o:SELECT", "o:SERVER", 20, 90),
+    )
+    trees = forest_of(spans(*rows, attributes=services("a", "b", "b", "b")))
+    assert path(trees) == {"o:POST": (0, 0), "o:SERVER": (30, 0), "o:ASYNC": (0, 0), "o:SELECT": (70, 0)}
+
+
 @st.composite
 def frames(draw: st.DrawFn) -> pd.DataFrame:
     """Draw any trace of up to a dozen spans, with arbitrary clocks and parents."""
@@ -137,7 +168,8 @@ def frames(draw: st.DrawFn) -> pd.DataFrame:
     parents = [draw(st.sampled_from([None, "gone", *(f"a:{n}" for n in range(count))])) for _ in range(count)]
     rows = [(f"a:{n}", parents[n], starts[n], starts[n] + lengths[n]) for n in range(count)]
     hosts = [draw(st.sampled_from(["one", "two", None])) for _ in range(count)]
-    return spans(*rows, host=hosts, queue_wait_ms=[draw(moment) for _ in range(count)])
+    named = services(*(draw(st.sampled_from(["shop", "cart", ""])) for _ in range(count)))
+    return spans(*rows, host=hosts, attributes=named, queue_wait_ms=[draw(moment) for _ in range(count)])
 
 
 @given(frames())

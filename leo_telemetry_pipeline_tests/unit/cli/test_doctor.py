@@ -35,6 +35,7 @@ HEALTHY = Facts(
     losses={},
     removed=(),
     notices=(),
+    folded=(),
     stale_after=timedelta(days=7),
     free=50_000_000_000,
     home="/home",
@@ -108,6 +109,14 @@ def test_removed_attributes_are_named() -> None:
     """Lost: why an attribute never arrives."""
     [verdict] = [each for each in judge(replace(HEALTHY, removed=(("http.url", 12),))) if each.name == "redaction"]
     assert "http.url (12)" in verdict.state
+    assert verdict.remedy == ""
+
+
+def test_folded_names_are_shown() -> None:
+    """Lost: why nothing is judged under the name that the program gave."""
+    verdict = verdict_on("names", folded=("operation:GET /users/{id}", *(f"job:{n} {{id}}" for n in "abcdefghi")))
+    assert "judged together: operation:GET /users/{id}, job:a {id}, " in verdict.state
+    assert verdict.state.endswith(" and 2 more")
     assert verdict.remedy == ""
 
 

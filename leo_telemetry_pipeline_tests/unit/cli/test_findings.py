@@ -90,6 +90,18 @@ def test_no_bottleneck_and_too_little_data_are_distinguished() -> None:
     assert shown(replace(last, output_ref=output)).splitlines()[1] == "  Not enough data yet: 4 of 10 spans"
 
 
+def test_folded_and_shared_names_are_reported() -> None:
+    """Lost: why a name with an id has no judgement of its own."""
+    last = run()
+    assert last.output_ref is not None
+    folded = ["operation:GET /users/{id}", *(f"job:{n}-{{uuid}}" for n in "abcdef")]
+    output = last.output_ref | {"folded": folded, "shared": ["operation:GET"]}
+    _, _, line, also, *_ = shown(replace(last, output_ref=output)).splitlines()
+    assert line.startswith("  Names that hold ids are judged together: operation:GET /users/{id}, job:a-{uuid}, ")
+    assert line.endswith(" and 2 more (leo-telemetry findings --json)")
+    assert also == "  Judged per service or kind, since several share the name: operation:GET"
+
+
 @pytest.mark.parametrize(("days", "age"), [(0, "today"), (1, "1 day ago"), (12, "12 days ago")])
 def test_the_age_is_in_days(days: int, age: str) -> None:
     """Lost: last month's result is taken for a new one."""

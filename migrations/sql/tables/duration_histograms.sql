@@ -12,6 +12,7 @@ CREATE TABLE duration_histograms (
     buckets integer[] NOT NULL,
     counts bigint[] NOT NULL,
     p50_ms double precision,
+    center double precision,
     fine_count bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (day, dimension_type, dimension_key, project, part)
 );
@@ -21,5 +22,7 @@ COMMENT ON COLUMN duration_histograms.part IS
     'gone. Parts of a day share no span, so they add up.';
 COMMENT ON COLUMN duration_histograms.p50_ms IS
     'Median within 0.5 %. NULL: the day has not ended, or was counted before this column existed.';
+COMMENT ON COLUMN duration_histograms.center IS
+    'Mean of the log durations in ms without the fastest and slowest tenth. NULL where p50_ms is.';
 COMMENT ON COLUMN duration_histograms.fine_count IS
     'Number of spans whose duration has microseconds. The day has whole milliseconds if they are under nine tenths.';

@@ -106,3 +106,33 @@ def test_the_documented_columns_and_resource_attributes_are_those_of_the_code() 
 def test_the_documented_limits_are_those_of_the_code(text: str) -> None:
     """Lost: people configure their exporters with wrong numbers."""
     assert text in DOCS
+
+
+GENERIC = [
+    ("GET", {"http.route": "/users/{id}"}, "GET /users/{id}"),
+    ("HTTP POST", {"url.template": "/cart"}, "POST /cart"),
+    ("GET /users/4711", {"http.route": "/users/{id}"}, "GET /users/{id}"),
+    ("http.server.request", {"http.route": "/cart", "http.request.method": "PUT"}, "PUT /cart"),
+    ("HTTP", {"http.route": "/cart"}, "HTTP /cart"),
+    ("grpc", {"rpc.service": "shop.Cart", "rpc.method": "Add"}, "shop.Cart/Add"),
+    ("Add", {"rpc.service": "shop.Cart", "rpc.method": "Add"}, "shop.Cart/Add"),
+    ("rpc", {"rpc.method": "shop.Cart/Add"}, "shop.Cart/Add"),
+    ("SELECT", {"db.operation.name": "SELECT", "db.collection.name": "users"}, "SELECT users"),
+    ("SELECT shop", {"db.operation": "SELECT", "db.name": "shop", "db.sql.table": "users"}, "SELECT users"),
+    ("query", {"db.query.summary": "SELECT users; UPDATE cart"}, "SELECT users; UPDATE cart"),
+    ("redis", {"db.system": "redis", "db.operation": "HGET"}, "HGET"),
+    # A name that says what the work is stays, and so does one that nothing improves.
+    ("UsersController.show", {"http.route": "/users/{id}", "http.request.method": "GET"}, "UsersController.show"),
+    ("GET users", {"http.route": "/users"}, "GET users"),
+    ("load cart", {"db.operation": "SELECT", "db.sql.table": "cart", "rpc.method": "Add"}, "load cart"),
+    ("GET", {"http.request.method": "GET"}, "GET"),
+    ("query", {"db.system": "redis"}, "query"),
+    ("SELECT shop", {"db.operation": "SELECT", "db.name": "shop"}, "SELECT shop"),
+    ("grpc", {"rpc.service": "shop.Cart"}, "grpc"),
+]
+
+
+@pytest.mark.parametrize(("name", "given", "shown"), GENERIC, ids=lambda value: value if isinstance(value, str) else "")
+def test_generic_names_give_way_to_route_remote_method_and_statement(name: str, given: dict, shown: str) -> None:
+    """Lost: all requests of a service are one operation, and the slow one hides among them."""
+    assert kind(name, given) == ("operation", shown)

@@ -123,8 +123,9 @@ def test_all_spellings_give_the_same_span(spelling: str):
         assert span.span_id.replace("-", "")[16:] == SPAN
         assert (span.parent_span_id or "").replace("-", "")[16:] == PARENT
         assert (span.start_time_ms, span.duration_ms, span.status) == (START // 10**6, 1500, "ERROR")
-        assert span.attributes == {
+        assert span.attributes | {"span.kind": "server"} == {
             "service.name": "shop",
+            "span.kind": "server",
             "k.text": "a",
             "k.yes": True,
             "k.number": 7,
@@ -151,6 +152,7 @@ def test_protobuf_s_json_mapping_is_read():
     for keep_names in (False, True):
         for spans in both(MessageToDict(made, preserving_proto_field_name=keep_names)):
             assert [(span.trace_id.replace("-", ""), span.status) for span in spans] == [(TRACE, "ERROR")]
+            assert [span.attributes["span.kind"] for span in spans] == ["server"]
 
 
 UNKNOWN = {

@@ -212,3 +212,10 @@ def test_no_secret_passes_in_any_place(kind: str) -> None:
     kept = [[getattr(span, column) for column in COLUMNS] for span in read.spans]
     everything = json.dumps([kept, read.reasons, otlp.read_json(body, policy=KEEP).reasons, read.removed])
     assert json.dumps(PLAIN[kind])[1:-1] not in everything
+
+
+@pytest.mark.parametrize(("number", "kind"), [(0, None), (1, None), (2, "server"), (3, "client"), (5, "consumer")])
+def test_the_kind_of_a_span_is_kept_unless_it_is_the_default(number: int, kind: str | None) -> None:
+    """Lost: a call and the work that serves it would be the same operation."""
+    [span] = read_both(request(wire_span(kind=number))).spans
+    assert span.attributes.get("span.kind") == kind

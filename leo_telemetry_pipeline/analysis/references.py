@@ -1,0 +1,228 @@
+"""Reference of a dimension: its normal level and noise, kept between analyses.
+
+Belongs here: what a reference rests on, how it moves forward along a stable level, and the distance of the latest days
+from it. Does not: which level is normal (baselines), guards (judgement). Levels are logarithms without rhythm.
+
+A reference outlives the days it was estimated from, with its own uncertainty: history ends after 90 days. It follows a
+stable level, a day at a time and two weeks late, but not a slower one. Its anchor, the level of its first 28 days,
+never moves, so that a slow drift is found as well.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from leo_telemetry_pipeline.analysis import noise, scan
+from leo_telemetry_pipeline.analysis.levels import SETTLED_DAYS, History
+from leo_telemetry_pipeline.dimension import Baseline
+
+# A day is admitted once this many days after it are known, and only if their mean is less than LATE_MOST above normal.
+LATE_DAYS = 14
+GUARD = float(np.log(1.15))
+LATE_MOST = 0.75 * GUARD
+# The effective number of days of a reference: it follows about a season.
+DAYS_MOST = 90
+# Deviations are clipped to this many standard deviations before they change the reference.
+CLIP = 3.0
+# Deviations of the latest days are clipped to this many.
+MOST = 4.0
+RECENT_DAYS = 14
+ANCHOR_ERRORS = 2.5
+FREEDOM_LEAST = 3.0
+# Autocorrelation up to one standard error counts as 0, from two in full.
+RHO_CHANCE = 1.0
+# Scores from this one on are bounded if the history has so many days of the reference.
+BOUNDED_LEAST = 3.0
+BOUNDING_DAYS = 14
+
+# Probability that a stable dimension reaches a score in one look: fitted to simulated years (benchmarks/bench_year.py).
+P_SCALE = 1.5
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Normal level of a dimension and its noise.
+
+    ``level``: of the centers of days; ``p50``: of their P50s, to which ratios refer. ``sigma`` and ``rho``: standard
+    deviation and lag-1 correlation of centers of quality 1. ``days``: the effective number of days it rests on.
+    ``until``: the last day that was considered, since 1970-01-01. ``anchor``: the first level, with its standard error
+    ``anchor_error``.
+    """
+
+    level: float
+    p50: float
+    sigma: float
+    rho: float
+    days: float
+    until: int
+    anchor: float
+    anchor_error: float
+
+    def errors(self, weight: np.ndarray, count: np.ndarray) -> np.ndarray:
+        """Return the standard errors of the distance of ``count`` days of total ``weight``, in ``sigma``."""
+        return np.sqrt(noise.variance_factor(count, self.memory) / weight + self.factor(self.days) / self.days)
+
+    @property
+    def freedom(self) -> float:
+        """The degrees of freedom of ``sigma``: the level and a rhythm take four."""
+        return max(self.days / self.factor(self.days) - 4, FREEDOM_LEAST)
+
+    @property
+    def memory(self) -> float:
+        """``rho`` as far as it is significant, between 0 and 0.95."""
+        trust = min(max(self.rho * sqrt(self.days) - RHO_CHANCE, 0.0), 1.0)
+        return min(max(self.rho * trust, 0.0), noise.RHO_MOST)
+
+    def factor(self, days: float) -> float:
+        """Return by how much autocorrelation inflates the variance of a mean of ``days`` days."""
+        return float(noise.variance_factor(days, self.memory))
+
+    @property
+    def error(self) -> float:
+        """The standard error of the level."""
+        return self.sigma * sqrt(self.factor(self.days) / self.days)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {name: round(value, 6) for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "Reference":
+        """Return the reference that ``as_json`` was called on."""
+        return cls(**kept)
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far the days ``since`` (indices into a history) are above normal.
+
+    ``normal``: the level of P50s that they are compared with; ``score``: in standard errors.
+    """
+
+    since: np.ndarray
+    normal: float
+    score: float
+    p_value: float
+
+
+def of(baseline: Baseline) -> Reference:
+    """Return the reference of a baseline."""
+    return Reference.from_json(baseline.evidence["reference"])
+
+
+def first(history: History, at: np.ndarray) -> Reference:
+    """Return the reference that rests on these days."""
+    level, (sigma, rho) = history.level(at, history.centers), history.noise(at)
+    deviations = history.quality[at] * (history.centers[at] - level)
+    for _ in range(3):
+        clipped = np.clip(deviations, -CLIP * sigma, CLIP * sigma)
+        sigma = max(float(np.sqrt((clipped**2).sum() / max(len(at) - 1, 1))), noise.SIGMA_LEAST)
+    p50, until = history.level(at), int(history.days[at[-1]])
+    made = Reference(level, p50, sigma, rho, float(len(at)), until, level, 0.0)
+    return replace(made, anchor_error=made.error)
+
+
+def forward(history: History, reference: Reference) -> Reference:
+    """Return the reference after the days since, up to two weeks before the last one."""
+    days, centers, quality = history.days, history.centers, history.quality
+    if not len(days):
+        return reference
+    begin, end = np.searchsorted(days, (reference.until + 1, days[-1] - LATE_DAYS + 1))
+    for at in range(begin, end):
+        later = slice(at + 1, int(np.searchsorted(days, days[at] + LATE_DAYS, side="right")))
+        weight = quality[later] ** 2
+        if centers[later] @ weight / weight.sum() < reference.level + LATE_MOST:
+            previous = centers[at - 1] if at > 0 and days[at - 1] == days[at] - 1 else None
+            reference = _admitted(reference, centers[at], history.x[at], quality[at], previous)
+    return replace(reference, until=max(reference.until, int(days[-1]) - LATE_DAYS))
+
+
+def _admitted(reference: Reference, center: float, p50: float, quality: float, previous: float | None) -> Reference:
+    """Return the reference after one more day: running means of clipped deviations and their products."""
+    most = CLIP * reference.sigma
+    deviation = float(np.clip(quality * (center - reference.level), -most, most))
+    share = 1 / (min(reference.days, DAYS_MOST - 1) + 1)
+    variance = reference.sigma**2 + share * (deviation**2 * (1 - share) - reference.sigma**2)
+    rho = reference.rho
+    if previous is not None:
+        before = float(np.clip(previous - reference.level, -most, most))
+        rho += share * (deviation * before / reference.sigma**2 + share - rho)
+    return replace(
+        reference,
+        level=reference.level + share * quality * deviation,
+        p50=reference.p50 + share * quality * float(np.clip(quality * (p50 - reference.p50), -most, most)),
+        sigma=max(float(np.sqrt(variance)), noise.SIGMA_LEAST),
+        rho=rho,
+        days=min(reference.days + 1, DAYS_MOST),
+    )
+
+
+def distance(history: History, reference: Reference, end: int) -> Distance:
+    """Return how far the latest days before ``end`` are above normal: of the last 3 to 14 days, the most in errors."""
+    recent = np.flatnonzero((history.days >= end - RECENT_DAYS) & (history.days < end))
+    nothing = Distance(recent, reference.p50, 0.0, 1.0)
+    if len(recent) < scan.LEAST:
+        return nothing
+    scores = _scores(history, reference, recent)
+    number = int(scores.argmax())
+    since = recent[-scan.LEAST - number :]
+    score = _bounded(history, reference, since, float(scores[number]))
+    found = Distance(since, reference.p50, score, p_value(score))
+    drift = _drift(history, reference, recent)
+    return max((nothing, found, *drift), key=lambda each: each.score)
+
+
+def _scores(history: History, reference: Reference, recent: np.ndarray) -> np.ndarray:
+    """Return the mean deviation of the last 3, 4, ... days in standard errors, as if it were normal (Wallace, 1959)."""
+    latest = recent[::-1]
+    quality, count = history.quality[latest], np.arange(1, len(latest) + 1)
+    weight = np.cumsum(quality**2)
+    t = (np.cumsum(quality * _deviations(history, reference, latest)) / weight / reference.errors(weight, count))[
+        scan.LEAST - 1 :
+    ]
+    freedom = reference.freedom
+    return np.sign(t) * np.sqrt(freedom * np.log1p(t * t / freedom)) * (8 * freedom + 1) / (8 * freedom + 3)
+
+
+def _bounded(history: History, reference: Reference, since: np.ndarray, score: float) -> float:
+    """Return the score, bounded by the large-deviation rate of such a mean under the reference's own deviations.
+
+    A few days of the slower of two modes, or three outliers, are not a change (Cramer's theorem). The highest of the
+    latest deviations counts as one of the reference's, which may not have met its own extremes yet.
+    """
+    before = np.flatnonzero((history.days <= reference.until) & (history.days < history.days[since[0]]))
+    if score < BOUNDED_LEAST or len(before) < BOUNDING_DAYS:
+        return score
+    own, latest = _deviations(history, reference, before), _deviations(history, reference, since)
+    own = np.append(own, latest.max()) - own.mean()
+    spread = max(float(own.std()), scan.SPREAD_LEAST)
+    weight = history.quality[since] ** 2
+    mean = float(history.quality[since] @ latest / weight.sum()) / spread
+    [rate] = scan.rates(np.array([[mean]]), own / spread)[0]
+    return min(score, sqrt(2 * float(weight.sum()) / reference.factor(len(since)) * rate))
+
+
+def _deviations(history: History, reference: Reference, at: np.ndarray) -> np.ndarray:
+    return np.clip(history.quality[at] * (history.centers[at] - reference.level) / reference.sigma, -MOST, MOST)
+
+
+def _drift(history: History, reference: Reference, recent: np.ndarray) -> list[Distance]:
+    """Return the distance of the last 14 days from the anchor if it exceeds the guard by 2.5 standard errors.
+
+    The autocorrelation is that of the anchor's days: a drift is a correlation around the reference, which follows it.
+    """
+    sigma = max(reference.anchor_error * sqrt(SETTLED_DAYS), reference.sigma)
+    error = sigma * sqrt(1 / SETTLED_DAYS + 1 / float((history.quality[recent] ** 2).sum()))
+    above = history.level(recent, history.centers) - reference.anchor
+    if above <= GUARD + ANCHOR_ERRORS * error:
+        return []
+    score = _bounded(history, replace(reference, level=reference.anchor), recent, above / error)
+    return [Distance(recent, reference.p50 + reference.anchor - reference.level, score, p_value(score))]
+
+
+def p_value(score: float) -> float:
+    """Return the probability that a stable dimension reaches ``score`` in one look."""
+    return float(min(1.0, P_SCALE * np.exp(-0.5 * score**2)))

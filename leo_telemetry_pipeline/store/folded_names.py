@@ -1,0 +1,63 @@
+"""Decisions on names that hold ids: which templates stand for their names.
+
+Belongs here: statements on ``telemetry_folded_names``. Does not: deciding (history.name_folding), folding a name
+(name_templates).
+"""
+
+from collections.abc import Collection, Iterable
+
+import psycopg2.extensions
+from psycopg2.extras import execute_values
+
+from leo_telemetry_pipeline.dimension import Dimension
+from leo_telemetry_pipeline.store.name_templates import Folds, template
+from leo_telemetry_pipeline.store.server.database import Database
+
+_ROWS = "SELECT span_type, span_name, is_kept FROM telemetry_folded_names"
+
+
+def of(database: Database) -> Folds:
+    """Return all decisions."""
+    return _folds(database.rows(_ROWS))
+
+
+def read(cursor: psycopg2.extensions.cursor) -> Folds:
+    """Return all decisions, within a transaction."""
+    cursor.execute(_ROWS)
+    return _folds(cursor.fetchall())
+
+
+def _folds(rows: Iterable[tuple[str, str, bool]]) -> Folds:
+    rows = list(rows)
+    return Folds(
+        frozenset((span_type, name) for span_type, name, is_kept in rows if not is_kept),
+        frozenset((span_type, name) for span_type, name, is_kept in rows if is_kept),
+    )
+
+
+def folded(database: Database, dimension: Dimension) -> Dimension | None:
+    """Return the dimension that a name is folded into, None if it is not folded."""
+    [(of_name,)] = database.rows(
+        f"SELECT {template('name')} FROM (SELECT %(name)s::text AS name) AS n", {"name": dimension[1]}
+    )
+    folds, into = of(database), (dimension[0], of_name)
+    return into if into != dimension and into in folds.templates and dimension not in folds.kept else None
+
+
+def put(
+    cursor: psycopg2.extensions.cursor,
+    templates: Iterable[Dimension],
+    dropped: Collection[Dimension],
+    kept: Iterable[Dimension],
+) -> None:
+    """Add templates, delete the ``dropped`` ones, and replace the names that are kept."""
+    cursor.execute(
+        "DELETE FROM telemetry_folded_names"
+        " WHERE is_kept OR (span_type, span_name) IN (SELECT * FROM unnest(%s::text[], %s::text[]))",
+        ([span_type for span_type, _ in dropped], [name for _, name in dropped]),
+    )
+    execute_values(
+        cursor,
+        "INSERT INTO telemetry_folded_names (span_type, span_name, is_kept) VALUES %s ON CONFLICT DO NOTHING",
+        [*((*name, False) for name in templates), *((*name, True) for name in kept)],
+    )

@@ -1,0 +1,198 @@
+"""Deciding which names are folded: those that hold ids and are seen too rarely to be judged one by one.
+
+Belongs here: the rule, its evidence, and marking counted days that a decision changes.
+Does not: folding a name (name_templates), storing decisions (folded_names), counting (histograms).
+
+A decision is made before days are counted, from the names on them and in the history before them, and stays.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+import psycopg2.extensions
+
+from leo_telemetry_pipeline.dimension import OTHER_KEYS, Dimension
+from leo_telemetry_pipeline.store import folded_names
+from leo_telemetry_pipeline.store.dimensions import GLOBAL, NAMED_SPANS
+from leo_telemetry_pipeline.store.history import blocks, uncounted_days
+from leo_telemetry_pipeline.store.history.watermark import Fence, lock
+from leo_telemetry_pipeline.store.name_templates import MAY_HOLD_IDS, Folds, template
+from leo_telemetry_pipeline.store.server.database import Database
+
+# Fewer names are judged one by one, however rare.
+LEAST_NAMES = 20
+# A name is rare if it is seen at most this often per week,
+RARE_A_WEEK = 2
+# or if it lives this many days at most while others of its template are seen for a week or longer.
+RARE_DAYS = 2
+WEEK = 7
+# Names per span type that are looked at: random ones, so that they show which templates are frequent.
+MOST_NAMES = 10_000
+
+
+@dataclass(frozen=True)
+class NameUse:
+    """A name with its template: how many spans have it, on which days at first and at last."""
+
+    span_type: str
+    name: str
+    template: str
+    spans: int
+    first: date
+    last: date
+
+
+def to_fold(uses: Iterable[NameUse]) -> dict[Dimension, list[NameUse]]:
+    """Return the templates whose names are mostly rare, each with its names."""
+    of_template: dict[Dimension, list[NameUse]] = {}
+    for use in uses:
+        of_template.setdefault((use.span_type, use.template), []).append(use)
+    return {name: names for name, names in of_template.items() if _is_mostly_rare(names)}
+
+
+def _is_mostly_rare(names: Sequence[NameUse]) -> bool:
+    if len(names) < LEAST_NAMES:
+        return False
+    days = (max(use.last for use in names) - min(use.first for use in names)).days + 1
+    return 2 * sum(_is_rare(use, days) for use in names) > len(names)
+
+
+def _is_rare(use: NameUse, days: int) -> bool:
+    if use.spans <= RARE_A_WEEK * max(1.0, days / WEEK):
+        return True
+    return days >= WEEK and (use.last - use.first).days < RARE_DAYS
+
+
+def decide(database: Database, days: Sequence[date], fence: Fence | None = None) -> bool:
+    """Decide on the names of days that are about to be counted; return whether other days must be counted again too.
+
+    Names with a configured threshold are kept, and so are all names of a type with a configured baseline, since such
+    thresholds decide on exact names. ``fence`` is called last, and raises if the caller may no longer write.
+    """
+    known, judged = folded_names.of(database), _judged_by_type(database)
+    found = {name: uses for name, uses in _found(database, days, known).items() if not judged(name)}
+    dropped = frozenset(filter(judged, known.templates))
+    templates = (known.templates | found.keys()) - dropped
+    kept = _configured(database, templates) if templates else frozenset()
+    if not found and not dropped and kept == known.kept:
+        return False
+    with database.transaction() as cursor:
+        folded_names.put(cursor, found, dropped, kept)
+        _mark_stale(cursor, found.keys(), dropped | (kept ^ known.kept))
+        if fence is not None:
+            fence(cursor)
+    return True
+
+
+def _found(database: Database, days: Sequence[date], known: Folds) -> dict[Dimension, list[NameUse]]:
+    if not days:
+        return {}
+    rows = database.rows(_USES.format(days=uncounted_days.condition(days)), {"most": MOST_NAMES})
+    uses = [use for row in rows if ((use := NameUse(*row)).span_type, use.template) not in known.templates]
+    candidates = to_fold(uses)
+    if not candidates:
+        return {}
+    names = [use for uses in candidates.values() for use in uses]
+    earlier = {
+        row[:2]: row[2:]
+        for row in database.rows(
+            _EARLIER,
+            {"types": [use.span_type for use in names], "names": [use.name for use in names], "days": list(days)},
+        )
+    }
+    return to_fold(_with_history(use, earlier) for use in names)
+
+
+def _with_history(use: NameUse, earlier: Mapping[Dimension, tuple[int, date, date]]) -> NameUse:
+    if (use.span_type, use.name) not in earlier:
+        return use
+    spans, first, last = earlier[use.span_type, use.name]
+    return replace(use, spans=use.spans + spans, first=min(use.first, first), last=max(use.last, last))
+
+
+_USES = f"""
+SELECT span_type, span_name, template, spans, first_day, last_day FROM (
+    SELECT span_type, span_name, {template("span_name").replace("{", "{{").replace("}", "}}")} AS template, spans,
+           first_day, last_day
+    FROM (
+        SELECT span_type, span_name, count(*) AS spans, min(day) AS first_day, max(day) AS last_day,
+               row_number() OVER (PARTITION BY span_type ORDER BY hashtext(span_name), span_name) AS place
+        FROM ({NAMED_SPANS} WHERE {{days}}) AS named
+        WHERE span_name ~ '{MAY_HOLD_IDS}'
+        GROUP BY 1, 2
+    ) AS names
+    WHERE place <= %(most)s
+) AS used
+WHERE template <> span_name
+"""
+_EARLIER = """
+SELECT h.dimension_type, h.dimension_key, sum(h.count)::bigint, min(h.day), max(h.day)
+FROM unnest(%(types)s::text[], %(names)s::text[]) AS u (of_type, of_name)
+JOIN duration_histograms AS h ON h.dimension_type = u.of_type AND h.dimension_key = u.of_name
+WHERE NOT h.day = ANY(%(days)s::date[])
+GROUP BY 1, 2
+"""
+
+
+def _judged_by_type(database: Database) -> Callable[[Dimension], bool]:
+    """Return whether a baseline is configured for the type of a name, or for all types."""
+    rows = database.rows(
+        "SELECT dimension_type FROM telemetry_thresholds WHERE dimension_key IS NULL AND baseline_p50_ms IS NOT NULL"
+    )
+    types = {dimension_type.partition("+")[0] for (dimension_type,) in rows}
+    return lambda name: GLOBAL in types or name[0] in types
+
+
+def _configured(database: Database, templates: Collection[Dimension]) -> frozenset[Dimension]:
+    """Return the names that are folded but for a threshold of their own."""
+    types = {span_type for span_type, _ in templates}
+    rows = database.rows("SELECT dimension_type, dimension_key FROM telemetry_thresholds WHERE dimension_key <> ''")
+    names = [name for row in rows for name in _names_in(*row) if name[0] in types]
+    folded = database.rows(
+        f"SELECT of_type, of_name, {template('of_name')}"
+        " FROM unnest(%(types)s::text[], %(names)s::text[]) AS u (of_type, of_name)",
+        {"types": [span_type for span_type, _ in names], "names": [name for _, name in names]},
+    )
+    return frozenset((span_type, name) for span_type, name, of in folded if of != name and (span_type, of) in templates)
+
+
+def _names_in(dimension_type: str, key: str) -> Iterator[Dimension]:
+    """Yield the names that a dimension may be about: its key, or of ``A+b`` what is before any colon in its key."""
+    span_type, _, attribute = dimension_type.partition("+")
+    if not attribute:
+        yield span_type, key
+        return
+    parts = key.split(":")
+    for size in range(1, len(parts)):
+        yield span_type, ":".join(parts[:size])
+
+
+def _mark_stale(
+    cursor: psycopg2.extensions.cursor, templates: Collection[Dimension], names: Collection[Dimension]
+) -> None:
+    """Mark the counted days on which a folded or kept name has spans; sealed parts of days stay as they are."""
+    cursor.execute(
+        f"""
+        SELECT DISTINCT day FROM duration_histograms
+        WHERE part = 0 AND dimension_type = ANY(%(types)s) AND (
+            dimension_key = %(other)s OR dimension_type || ':' || dimension_key = ANY(%(names)s)
+            OR dimension_type || ':' || dimension_key IN (
+                SELECT of_type || ':' || {template("of_name")}
+                FROM unnest(%(of_types)s::text[], %(of_names)s::text[]) AS u (of_type, of_name))
+            OR dimension_type || ':' || {template("dimension_key")} = ANY(%(templates)s))
+        ORDER BY day
+        """,
+        {
+            "types": sorted({span_type for span_type, _ in (*templates, *names)}),
+            "other": OTHER_KEYS,
+            "names": [":".join(name) for name in names],
+            "of_types": [span_type for span_type, _ in names],
+            "of_names": [name for _, name in names],
+            "templates": [":".join(name) for name in templates],
+        },
+    )
+    for (day,) in cursor.fetchall():
+        lock(cursor, day)
+        cursor.execute("UPDATE duration_histogram_days SET is_stale = true WHERE day = %s", (day,))
+        blocks.forget(cursor, day)

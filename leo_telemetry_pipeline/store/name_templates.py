@@ -1,0 +1,71 @@
+"""Templates of names: a name with placeholders for the ids in it, such as ``GET /users/{id}`` for ``GET /users/4711``.
+
+Belongs here: the only SQL that folds a name, and the key of a span once some templates are folded.
+Does not: which templates are folded (history.name_folding), storing that (folded_names).
+"""
+
+from dataclasses import dataclass
+
+from leo_telemetry_pipeline.dimension import Dimension
+
+# Only names with one of these characters can hold an id.
+MAY_HOLD_IDS = r"[0-9/\\]"
+
+_UUID = "[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
+_UUID_SHAPE = "%%________-____-____-____-____________%%"
+# Digits and letters mixed: hexadecimal as short as a commit's; any other as short as a random id, with digits in two
+# places, unlike words (sendEmailV2ToUser).
+_HEXADECIMAL = "(?=[a-fA-F]*[0-9])(?=[0-9]*[a-fA-F])[0-9a-fA-F]{7,}"
+_MIXED = f"{_HEXADECIMAL}|(?=[a-zA-Z]*[0-9]+[a-zA-Z]+[0-9])[0-9a-zA-Z]{{12,}}"
+_HASH = f"(?<![[:alnum:]])(?:0[xX][0-9a-fA-F]+|{_MIXED})(?![[:alnum:]])"
+# Also dates, times, versions and addresses. Up to two digits behind a letter are a part of a word: v1, s3, step12.
+_NUMBER = "(?:(?<![[:alnum:]])[0-9]+|(?<![0-9])[0-9]{3,}(?![[:alnum:]]))(?:[-.:_T][0-9]+)*"
+_ROOTS = "/(?:home|tmp|var|usr|opt|etc|mnt|srv|root|data|private|workspace|Users)"
+_FOLDERS = r"(?:[/\\][^[:space:]/\\]+)"
+_PATH = (
+    rf"(?:{_ROOTS}|~|(?<![[:alnum:]])[A-Za-z]:){_FOLDERS}+[/\\]?"
+    rf"|[[:alnum:]_.{{}}@-]*{_FOLDERS}*[/\\][^[:space:]/\\]+[.][A-Za-z][A-Za-z0-9]{{0,7}}(?![[:alnum:]])"
+)
+# In routes and addresses each folder means something.
+_NO_FILE = "^(?:HTTP )?(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|CONNECT|TRACE) |://"
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Decisions on names, by span type: ``templates`` whose names are folded, and names ``kept`` all the same."""
+
+    templates: frozenset[Dimension] = frozenset()
+    kept: frozenset[Dimension] = frozenset()
+
+    def parameters(self) -> dict[str, object]:
+        """Return the query parameters of ``key``."""
+        return {
+            "folded_types": sorted({span_type for span_type, _ in self.templates}),
+            "folded_templates": sorted(map(":".join, self.templates)),
+            "kept_names": sorted(map(":".join, self.kept)),
+        }
+
+
+def template(name: str) -> str:
+    """Return SQL for the template of a name, itself SQL; percent signs are doubled, for queries with parameters."""
+    without_uuids = (
+        f"CASE WHEN {name} LIKE '{_UUID_SHAPE}' THEN regexp_replace({name}, '{_UUID}', '{{uuid}}', 'g') ELSE {name} END"
+    )
+    without_hashes = f"regexp_replace({without_uuids}, '{_HASH}', '{{hash}}', 'g')"
+    without_ids = f"regexp_replace({without_hashes}, '{_NUMBER}', '{{id}}', 'g')"
+    return (
+        f"CASE WHEN {name} !~ '{MAY_HOLD_IDS}' THEN {name}"
+        rf" WHEN {name} !~ '[/\\]' OR {name} ~ '{_NO_FILE}' THEN {without_ids}"
+        f" ELSE regexp_replace({without_ids}, '{_PATH}', '{{path}}', 'g') END"
+    )
+
+
+def key(span_type: str, name: str) -> str:
+    """Return SQL for the key of a span with this type and name: its template if that is folded, else its name."""
+    of_type = f"{span_type} || ':' ||"
+    folded = template(name)
+    return (
+        f"CASE WHEN NOT {span_type} = ANY(%(folded_types)s::text[])"
+        f" OR {of_type} {name} = ANY(%(kept_names)s::text[]) THEN {name}"
+        f" WHEN {of_type} {folded} = ANY(%(folded_templates)s::text[]) THEN {folded} ELSE {name} END"
+    )
