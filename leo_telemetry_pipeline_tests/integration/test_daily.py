@@ -132,7 +132,7 @@ def test_the_stored_p50_of_a_day_is_that_of_its_buckets(db: Database):
     assert count.tolist() == found.count[dimension, day].tolist()
     assert p50_ms.tolist() == pytest.approx(found.p50_ms[dimension, day].tolist(), rel=1e-12)
     [rows] = daily.read(db, FORTNIGHT, WANTED, SEEN)
-    days, _, _, centers = levels.of_rows(rows, GAMMA, histograms.TRIMMED)
+    days, _, _, centers, _ = levels.of_rows(rows, GAMMA, histograms.TRIMMED)
     of_day = dict(zip(zip(rows.dimension.tolist(), days.tolist(), strict=True), centers.tolist(), strict=True))
     stored = dict(zip(zip(dimension.tolist(), day.tolist(), strict=True), center.tolist(), strict=True))
     assert stored == pytest.approx({each: of_day[each] for each in stored}, rel=1e-12)
