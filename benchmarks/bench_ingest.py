@@ -43,6 +43,7 @@ def made(count: int) -> list[Span]:
                 start_time_ms=start,
                 end_time_ms=start + duration,
                 duration_ms=duration,
+                duration_rest_us=rng.randrange(500),
                 sd_id="SD-LEO-ENH-001",
                 status="OK",
                 attributes={

@@ -46,7 +46,8 @@ def _random(of: str, stream: int) -> str:
 # The spans of one day; each is a function of its number.
 _DAY = f"""
 INSERT INTO workflow_trace_log (trace_id, span_id, parent_span_id, span_type, span_name, start_time_ms, end_time_ms,
-                                duration_ms, queue_wait_ms, sd_id, project, status, attributes)
+                                duration_ms, queue_wait_ms, sd_id, project, status, attributes,
+                                duration_rest_us)
 SELECT md5('trace' || trace)::uuid, md5('span' || n)::uuid, CASE WHEN place > 0 THEN md5('span' || n - place)::uuid END,
        span_type, span_type || '-' || name, start_ms, start_ms + took_ms, took_ms,
        CASE WHEN span_type = 'gate' AND n % 3 = 0 THEN {_number("n", 1)} % 2000 END,
@@ -55,7 +56,8 @@ SELECT md5('trace' || trace)::uuid, md5('span' || n)::uuid, CASE WHEN place > 0 
             THEN jsonb_build_object('sd_type', 'sd-' || {_number("trace", 2)} % %(sd_type)s, 'host', 'worker-1',
                                     'model', 'opus', 'retry_attempt', trace % 3, 'passed', true, 'target', 'EXEC')
             ELSE jsonb_build_object('gate_score', n % 101, 'host', 'worker-1', 'model', 'opus', 'retry_attempt', n % 3,
-                                    'passed', n % 50 > 0, 'threshold', 85) END
+                                    'passed', n % 50 > 0, 'threshold', 85) END,
+       {_number("n", 9)} % 500
 FROM (
     SELECT *,
            -- Children start within the first minutes of their handoff; no trace crosses midnight.

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any
 
+from leo_telemetry_pipeline.resolution import WHOLE_MS, least_ratio
+
 # Type and key.
 Dimension = tuple[str, str]
 
@@ -58,6 +60,11 @@ class Baseline(OfDimension):
         return self.evidence.get("moved", "kept")
 
     @property
+    def resolution_ms(self) -> float:
+        """The resolution of the days that it rests on."""
+        return self.evidence.get("resolution_ms", WHOLE_MS)
+
+    @property
     def noise_dismissals(self) -> int:
         """Number of items of the dimension that were closed as noise."""
         return self.evidence.get("noise_dismissals", 0)
@@ -78,8 +85,9 @@ class Guard:
 class Judgement(OfDimension):
     """Judgement of a dimension's window against its learned baseline; fields without a value are None.
 
-    ``multiplier`` is the effective one, configured or learned. ``p_limit`` is the highest ``p_value`` that counts as a
-    discovery among all dimensions of the run.
+    ``multiplier`` is the effective one, configured or learned. ``ratio`` is the least that ``resolution_ms`` allows,
+    the coarser one of window and baseline. ``p_limit`` is the highest ``p_value`` that counts as a discovery among all
+    dimensions of the run.
     """
 
     guards: tuple[Guard, ...]
@@ -95,6 +103,7 @@ class Judgement(OfDimension):
     score: float = 0.0
     p_value: float = 1.0
     p_limit: float = 0.0
+    resolution_ms: float = 0.0
 
     @property
     def outcome(self) -> str:
@@ -117,6 +126,7 @@ class Judgement(OfDimension):
             "score": self.score,
             "p_value": self.p_value,
             "p_limit": self.p_limit,
+            "resolution_ms": self.resolution_ms,
             "guards": [asdict(guard) for guard in self.guards],
             "p50_ms": base and base.p50_ms,
             "learned_multiplier": base and base.multiplier,
@@ -141,6 +151,7 @@ class Judgement(OfDimension):
             *(kept[column] for column in ("multiplier", "observed_p50_ms", "ratio", "sample_count")),
             *(_read(kept[column]) for column in _ONSET),
             *(kept[column] for column in ("score", "p_value", "p_limit")),
+            resolution_ms=kept.get("resolution_ms", WHOLE_MS),
         )
 
 
@@ -173,7 +184,8 @@ class Threshold(OfDimension):
 class DimensionResult(OfDimension):
     """A run's result for a dimension, one row of ``dimension_p50``; times in ms.
 
-    ``outcome`` is None until it is judged. ``learned`` is the judgement against the learned baseline.
+    ``outcome`` is None until it is judged. ``resolution_ms`` is that of the observed P50 against a learned baseline; a
+    configured one is exact. ``learned`` is the judgement against the learned baseline.
     """
 
     sample_count: int
@@ -193,14 +205,15 @@ class DimensionResult(OfDimension):
     onset_day: date | None = None
     p_value: float | None = None
     evidence_trace_ids: list[str] | None = None
+    resolution_ms: float | None = None
     learned: Judgement | None = None
 
     @property
     def ratio(self) -> float | None:
-        """Observed P50 divided by the baseline."""
+        """Observed P50 divided by the baseline, as far as their resolution allows."""
         if self.observed_p50_ms is None or not self.baseline_p50_ms:
             return None
-        return self.observed_p50_ms / self.baseline_p50_ms
+        return least_ratio(self.observed_p50_ms, self.baseline_p50_ms, self.resolution_ms or 0.0)
 
 
 @dataclass(frozen=True)
@@ -223,11 +236,12 @@ class Bottleneck(OfDimension):
     measured: list[str] = field(default_factory=list)
     set_apart_by: list[str] = field(default_factory=list)
     cause: str | None = None
+    resolution_ms: float = 0.0
 
     @property
     def ratio(self) -> float:
-        """Observed P50 divided by the baseline."""
-        return self.observed_p50_ms / self.baseline_p50_ms
+        """Observed P50 divided by the baseline, as far as their resolution allows."""
+        return least_ratio(self.observed_p50_ms, self.baseline_p50_ms, self.resolution_ms)
 
     @property
     def added_ms(self) -> float:
@@ -247,6 +261,7 @@ _KEPT = (
     "baseline_source",
     "multiplier",
     "ratio",
+    "resolution_ms",
     "sample_count",
     "onset_day",
     "p_value",

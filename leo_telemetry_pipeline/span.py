@@ -20,6 +20,7 @@ COLUMNS = (
     "start_time_ms",
     "end_time_ms",
     "duration_ms",
+    "duration_rest_us",
     "queue_wait_ms",
     "status",
     "attributes",
@@ -31,6 +32,22 @@ RESERVED_TYPES = ("sd_type", "global")
 # End of the year 9999: later than any plausible clock error, and small enough that sums do not overflow.
 LATEST_MS = 253_402_300_799_999
 LATEST_NS = LATEST_MS * 1_000_000 + 999_999
+
+# A duration as it is stored: rounded to ms, and the microseconds to add; None where the source has whole ms.
+Lasted = tuple[int, int | None]
+_MS = 1_000_000
+
+
+def lasted(nanoseconds: int) -> Lasted:
+    """Return a duration, rounded half up to ms, and the rest of -500 to 499 microseconds."""
+    ms = (nanoseconds + _MS // 2) // _MS
+    return ms, min((nanoseconds + 500) // 1_000 - ms * 1_000, 499)
+
+
+def lasted_between(start_ns: int, end_ns: int) -> Lasted:
+    """Return the duration between two moments; where both are whole ms, so is the clock, and there is no rest."""
+    ms, rest_us = lasted(end_ns - start_ns)
+    return ms, None if start_ns % _MS == 0 == end_ns % _MS else rest_us
 
 
 class InvalidSpan(ValueError):
@@ -50,6 +67,7 @@ class Span:
     """One timed operation, with the columns of ``workflow_trace_log``.
 
     Ids are canonical UUID strings, times UTC epoch milliseconds, durations milliseconds, attributes valid JSON.
+    ``duration_rest_us`` are the microseconds, -500 to 499, that the rounded duration lacks; None if that is unknown.
     Only the older LEO format sets ``phase``, ``gate_name`` and ``subagent_name``; its ``span_name`` is generic.
     """
 
@@ -65,6 +83,7 @@ class Span:
         start_time_ms: int,
         end_time_ms: int | None = None,
         duration_ms: int | None = None,
+        duration_rest_us: int | None = None,
         parent_span_id: str | None = None,
         queue_wait_ms: int | None = None,
         workflow_execution_id: str | None = None,
@@ -88,6 +107,8 @@ class Span:
             raise InvalidSpan(f"end_time_ms {end_time_ms} is before start_time_ms {start_time_ms} or after 9999")
         if duration_ms is not None and not 0 <= duration_ms <= LATEST_MS:
             raise InvalidSpan(f"duration_ms {duration_ms} is negative or too large")
+        if duration_rest_us is not None and not _is_rest(duration_ms, duration_rest_us):
+            raise InvalidSpan(f"duration_rest_us {duration_rest_us} is not the rest of duration_ms {duration_ms}")
         if queue_wait_ms is not None and not 0 <= queue_wait_ms <= LATEST_MS:
             raise InvalidSpan(f"queue_wait_ms {queue_wait_ms} is negative or too large")
         self.trace_id = trace_id
@@ -104,6 +125,7 @@ class Span:
         self.start_time_ms = start_time_ms
         self.end_time_ms = end_time_ms
         self.duration_ms = duration_ms
+        self.duration_rest_us = duration_rest_us
         self.queue_wait_ms = queue_wait_ms
         self.status = status
         self.attributes = attributes if attributes is not None else {}
@@ -117,3 +139,7 @@ class Span:
         return all(getattr(self, name) == getattr(other, name) for name in COLUMNS)
 
     __hash__ = None  # type: ignore[assignment]  # mutable, like its attributes
+
+
+def _is_rest(duration_ms: int | None, rest_us: int) -> bool:
+    return duration_ms is not None and -500 <= rest_us <= 499 and duration_ms * 1_000 + rest_us >= 0

@@ -552,6 +552,7 @@ CREATE TABLE public.dimension_p50 (
     onset_day date,
     p_value double precision,
     learned jsonb,
+    resolution_ms double precision,
     CONSTRAINT dimension_p50_method_check CHECK ((method = ANY (ARRAY['exact'::text, 'histogram'::text])))
 );
 
@@ -562,6 +563,8 @@ COMMENT ON COLUMN public.dimension_p50.outcome IS 'Judgement: ok, bottleneck, to
 COMMENT ON COLUMN public.dimension_p50.observed_p50_ms IS 'P50 that is compared with the baseline: of the window, or for a learned baseline, since the onset.';
 
 COMMENT ON COLUMN public.dimension_p50.learned IS 'Judgement from daily P50s: the learned baseline, the change, and each guard with its numbers.';
+
+COMMENT ON COLUMN public.dimension_p50.resolution_ms IS 'Observed P50 and learned baseline are known to this many ms. NULL: the baseline is configured, or there is none.';
 
 CREATE VIEW public.current_p50 WITH (security_invoker='true') AS
  SELECT run_id,
@@ -614,8 +617,8 @@ CREATE TABLE public.duration_histogram_blocks (
     seen_on bigint NOT NULL,
     count bigint NOT NULL,
     sum_ms double precision NOT NULL,
-    min_ms bigint NOT NULL,
-    max_ms bigint NOT NULL,
+    min_ms double precision NOT NULL,
+    max_ms double precision NOT NULL,
     packed bytea NOT NULL
 );
 
@@ -664,12 +667,13 @@ CREATE TABLE public.duration_histograms (
     part integer DEFAULT 0 NOT NULL,
     count bigint NOT NULL,
     sum_ms double precision NOT NULL,
-    min_ms bigint NOT NULL,
-    max_ms bigint NOT NULL,
+    min_ms double precision NOT NULL,
+    max_ms double precision NOT NULL,
     buckets integer[] NOT NULL,
     counts bigint[] NOT NULL,
     p50_ms double precision,
     center double precision,
+    fine_count bigint DEFAULT 0 NOT NULL,
     CONSTRAINT duration_histograms_part_check CHECK ((part >= 0))
 );
 
@@ -680,6 +684,8 @@ COMMENT ON COLUMN public.duration_histograms.part IS '0: counted from stored spa
 COMMENT ON COLUMN public.duration_histograms.p50_ms IS 'Median within 0.5 %. NULL: the day has not ended, or was counted before this column existed.';
 
 COMMENT ON COLUMN public.duration_histograms.center IS 'Mean of the log durations in ms without the fastest and slowest tenth. NULL where p50_ms is.';
+
+COMMENT ON COLUMN public.duration_histograms.fine_count IS 'Number of spans whose duration has microseconds. The day has whole milliseconds if they are under nine tenths.';
 
 CREATE VIEW public.p50_by_gate WITH (security_invoker='true') AS
  SELECT run_id,
@@ -1130,8 +1136,10 @@ CREATE TABLE public.workflow_trace_log (
     status text,
     attributes jsonb DEFAULT '{}'::jsonb,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    duration_rest_us smallint,
     CONSTRAINT workflow_trace_log_check CHECK ((end_time_ms >= start_time_ms)),
     CONSTRAINT workflow_trace_log_duration_ms_check CHECK ((duration_ms >= 0)),
+    CONSTRAINT workflow_trace_log_duration_rest_us_check CHECK (((duration_rest_us >= '-500'::integer) AND (duration_rest_us <= 499) AND ((duration_rest_us >= 0) OR (duration_ms > 0)))),
     CONSTRAINT workflow_trace_log_queue_wait_ms_check CHECK ((queue_wait_ms >= 0)),
     CONSTRAINT workflow_trace_log_span_name_check CHECK ((span_name <> ''::text)),
     CONSTRAINT workflow_trace_log_span_type_check CHECK (((span_type <> ''::text) AND (span_type !~~ '%+%'::text) AND (span_type <> ALL (ARRAY['sd_type'::text, 'global'::text])))),
@@ -1140,6 +1148,8 @@ CREATE TABLE public.workflow_trace_log (
 PARTITION BY RANGE (start_time_ms);
 
 COMMENT ON TABLE public.workflow_trace_log IS 'One row per span: a timed operation. A row without duration_ms and end_time_ms may get its end later, by the same key. A row with an end never changes.';
+
+COMMENT ON COLUMN public.workflow_trace_log.duration_rest_us IS 'Microseconds to add to duration_ms, which is rounded. NULL: the source has whole milliseconds.';
 
 CREATE TABLE public.workflow_trace_log_default (
     trace_id uuid NOT NULL,
@@ -1160,8 +1170,10 @@ CREATE TABLE public.workflow_trace_log_default (
     status text,
     attributes jsonb DEFAULT '{}'::jsonb,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    duration_rest_us smallint,
     CONSTRAINT workflow_trace_log_check CHECK ((end_time_ms >= start_time_ms)),
     CONSTRAINT workflow_trace_log_duration_ms_check CHECK ((duration_ms >= 0)),
+    CONSTRAINT workflow_trace_log_duration_rest_us_check CHECK (((duration_rest_us >= '-500'::integer) AND (duration_rest_us <= 499) AND ((duration_rest_us >= 0) OR (duration_ms > 0)))),
     CONSTRAINT workflow_trace_log_queue_wait_ms_check CHECK ((queue_wait_ms >= 0)),
     CONSTRAINT workflow_trace_log_span_name_check CHECK ((span_name <> ''::text)),
     CONSTRAINT workflow_trace_log_span_type_check CHECK (((span_type <> ''::text) AND (span_type !~~ '%+%'::text) AND (span_type <> ALL (ARRAY['sd_type'::text, 'global'::text])))),

@@ -5,6 +5,7 @@ Does not: judging durations (analysis.bottlenecks), storing items (store.items).
 """
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,6 +14,7 @@ from typing import Any
 
 from leo_telemetry_pipeline.actions import item_resolutions
 from leo_telemetry_pipeline.dimension import Bottleneck, Dimension, ExplainedCause, Explanation
+from leo_telemetry_pipeline.resolution import is_least
 from leo_telemetry_pipeline.store.items import Draft, Item
 
 MAX_ITEMS_PER_RUN = 3
@@ -20,6 +22,9 @@ MAX_ITEMS_PER_DAY = 9
 COOLDOWN_HOURS = 0
 MOST_NAMED = 5
 RAREST = 1e-6
+_HALF_A_MICROSECOND = 0.0005
+# Below, a time has two significant digits.
+_TWO_DIGITS_MS = 9.95
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,7 @@ def worded(
         milliseconds(bottleneck["observed_p50_ms"]),
         milliseconds(bottleneck["baseline_p50_ms"]),
     )
-    times = ratio(bottleneck["ratio"])
+    times = ratio_of(bottleneck)
     since = f" since {bottleneck['onset_day']}" if bottleneck.get("onset_day") else ""
     detail = dict(bottleneck)
     detail["window"] = {"start": window_start.isoformat(), "end": window_end.isoformat()}
@@ -199,13 +204,26 @@ def ratio(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0") + "x"
 
 
+def ratio_of(bottleneck: Mapping[str, Any]) -> str:
+    """Format the ratio of a bottleneck: ``2.4x``, ``at least 7x`` where whole milliseconds tell no more."""
+    least = bottleneck["ratio"]
+    observed, baseline = bottleneck.get("observed_p50_ms"), bottleneck.get("baseline_p50_ms")
+    if not bottleneck.get("resolution_ms") or observed is None or baseline is None:
+        return ratio(least)
+    if not is_least(least, observed, baseline):
+        return ratio(least)
+    return f"at least {ratio(math.floor(10 * least) / 10)}"
+
+
 def allowed(multiplier: float) -> str:
     """Format a multiplier with at most two decimals: ``2x``, ``1.5x``, ``1.15x``."""
     return f"{multiplier:.2f}".rstrip("0").removesuffix(".") + "x"
 
 
 def milliseconds(value: float) -> str:
-    """Format a time: ``45ms``, ``1.5s``, ``150s``."""
+    """Format a time: ``0.46ms``, ``4.5ms``, ``45ms``, ``1.5s``, ``150s``."""
+    if _HALF_A_MICROSECOND <= value < _TWO_DIGITS_MS:
+        return f"{value:.2g}ms"
     if round(value) < 1000:
         return f"{round(value)}ms"
     return f"{value / 1000:.1f}".removesuffix(".0") + "s"

@@ -10,6 +10,7 @@ import numpy as np
 
 from leo_telemetry_pipeline.analysis.bucket_percentiles import percentiles
 from leo_telemetry_pipeline.daily_rows import Rows
+from leo_telemetry_pipeline.resolution import WHOLE_MS
 
 WEEK = 7
 
@@ -28,7 +29,7 @@ def weeks(portions: Iterable[Rows], dimensions: int, days: int, gamma: float) ->
         not_empty = row[ends - 1]
         cells = dimension, not_empty + WEEK - 1
         counts[cells] = week[not_empty].sum(axis=1)
-        p50_ms[cells] = percentiles((0.5,), ends, bucket + low, week[row, bucket], gamma)[0]
+        p50_ms[cells] = percentiles((0.5,), ends, bucket + low, week[row, bucket], gamma, WHOLE_MS)[0]
     return counts, p50_ms
 
 

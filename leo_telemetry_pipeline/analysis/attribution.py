@@ -151,7 +151,15 @@ def _name(part: AddedPart) -> str:
 
 
 def _added(ms: float) -> str:
-    return f"{ms / 1000:+,.0f} s" if abs(ms) >= 9_950 else f"{ms / 1000:+.1f} s" if abs(ms) >= 950 else f"{ms:+.0f} ms"
+    return (
+        f"{ms / 1000:+,.0f} s"
+        if abs(ms) >= 9_950
+        else f"{ms / 1000:+.1f} s"
+        if abs(ms) >= 950
+        else f"{ms:+.2g} ms"
+        if 0.0005 <= abs(ms) < 9.95
+        else f"{ms:+.0f} ms"
+    )
 
 
 def _whole(shares: Sequence[float]) -> list[int]:

@@ -27,6 +27,7 @@ from leo_telemetry_pipeline.analysis.levels import (
 )
 from leo_telemetry_pipeline.analysis.references import Reference
 from leo_telemetry_pipeline.dimension import Baseline, Dimension
+from leo_telemetry_pipeline.resolution import least_ratio
 
 ACCEPTED_LEAST = 3
 
@@ -60,8 +61,8 @@ def of_history(history: History, changed: Sequence[ChangePoint], kept: Baseline 
     is_later = len(last) > 0 and len(changed) > 0 and int(history.days[last[0]]) > start_of(kept)
     if is_later and kept.may_rise and len(last) >= ACCEPTED_LEAST:
         return _learned(history, last[:SETTLED_DAYS], "accepted", kept.noise_dismissals)
-    if is_later and len(last) >= DAYS_LEAST and history.level(last) < references.of(kept).p50 - np.log(RATIO_LEAST):
-        return _learned(history, last[:SETTLED_DAYS], "improved", kept.noise_dismissals)
+    if moved := _moved_by(history, kept, last, is_later=is_later):
+        return _learned(history, last[:SETTLED_DAYS], moved, kept.noise_dismissals)
     base = settled(history, changed, kept)
     if kept.regime_days < SETTLED_DAYS and len(base) > kept.regime_days:
         again = _learned(history, base, "settling", kept.noise_dismissals)
@@ -95,6 +96,7 @@ def _learned(history: History, at: np.ndarray, moved: str, noise_dismissals: int
         "last_day": last.isoformat(),
         "noise_dismissals": noise_dismissals,
         "moved": moved,
+        "resolution_ms": history.resolution_ms,
     }
     reference = references.first(history, at)
     return _forward(history, Baseline(*history.name, history.p50_ms(at), 1.0, first, len(at), evidence), reference)
@@ -109,6 +111,18 @@ def _forward(history: History, baseline: Baseline, reference: Reference) -> Base
         multiplier=multiplier(moved, baseline.noise_dismissals),
         evidence={**baseline.evidence, "reference": moved.as_json()},
     )
+
+
+def _moved_by(history: History, kept: Baseline, last: np.ndarray, *, is_later: bool) -> str | None:
+    """Return how the last level replaces the normal one: as an improvement, or the same with microseconds."""
+    if len(last) < DAYS_LEAST:
+        return None
+    level, normal = float(np.exp(history.level(last))), float(np.exp(references.of(kept).p50))
+    ratio = least_ratio(level, normal, max(history.resolution_ms, kept.resolution_ms))
+    if is_later and ratio < 1 / RATIO_LEAST:
+        return "improved"
+    is_finer = history.resolution_ms < kept.resolution_ms
+    return "settling" if is_finer and abs(np.log(ratio)) < np.log(RATIO_LEAST) else None
 
 
 def _as_kept(kept: Baseline) -> Baseline:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from leo_telemetry_pipeline.dimension import OTHER_KEYS, Bottleneck, Dimension, DimensionResult, Judgement, Threshold
+from leo_telemetry_pipeline.resolution import WHOLE_MS
 
 # For a configured baseline without a multiplier.
 DEFAULT_MULTIPLIER = 2.0
@@ -79,6 +80,8 @@ def _judged(
         multiplier=multiplier,
         min_samples=min_samples,
         outcome=outcome,
+        # The P50 of the window is in whole ms, that since the onset as fine as its days.
+        resolution_ms=slower.resolution_ms if slower else WHOLE_MS if decides else None,
         onset_day=slower.onset_day if slower else None,
         p_value=slower.p_value if slower else None,
     )
@@ -122,6 +125,7 @@ def _bottleneck(one: DimensionResult) -> Bottleneck:
         one.evidence_trace_ids or [],
         one.onset_day,
         one.p_value,
+        resolution_ms=one.resolution_ms or 0.0,
     )
 
 

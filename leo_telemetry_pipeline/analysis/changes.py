@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from leo_telemetry_pipeline.analysis import noise, scan
+from leo_telemetry_pipeline.resolution import least_ratio
 
 POINTS_LEAST = 8
 # A change of less than 5 % is not actionable.
@@ -25,12 +26,14 @@ BATCH = 512
 class Series:
     """Values in time order; optionally the number of spans of each, and its UTC day since 1970-01-01.
 
-    Values that are not finite or have 0 spans are gaps. Zeros count as half the smallest positive value.
+    Values that are not finite or have 0 spans are gaps. Zeros count as half the smallest positive value. The values are
+    rounded to multiples of ``resolution``, or not if 0.
     """
 
     values: np.ndarray
     counts: np.ndarray | None = None
     days: np.ndarray | None = None
+    resolution: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,9 @@ class ChangePoint:
     """One change of level, in the unit of the values.
 
     ``at``: first point of the new level, as an index or, if the series has days, a day since 1970-01-01; its 95 %
-    interval is ``earliest`` to ``latest``. ``before`` and ``after``: medians without rhythm. ``score``: their distance
-    in units of noise; ``p_value``: its probability in a stable series of that length.
+    interval is ``earliest`` to ``latest``. ``before`` and ``after``: medians without rhythm. ``ratio``: the least that
+    the resolution of the values allows. ``score``: their distance in units of noise; ``p_value``: its probability in a
+    stable series of that length.
     """
 
     at: int
@@ -94,11 +98,12 @@ class SeriesPart(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """One series ready to be split: logarithms without rhythm, quality, and the day (else index) of each point."""
+    """One series ready to be split: logarithms without rhythm, quality, day (else index) of each point, resolution."""
 
     x: np.ndarray
     quality: np.ndarray
     places: np.ndarray
+    resolution: float = 0.0
 
 
 # Logarithms, quality, days (-1 if unknown) and indices of the points of a series, without gaps.
@@ -107,8 +112,8 @@ Points = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 def find(values: Sequence[float] | np.ndarray, counts: object = None, days: object = None) -> list[ChangePoint]:
     """Return the changes of one series, in order."""
-    given = (None if each is None else np.asarray(each) for each in (counts, days))
-    return find_all([Series(np.asarray(values, dtype=float), *given)])[0]
+    of, on = (None if each is None else np.asarray(each) for each in (counts, days))
+    return find_all([Series(np.asarray(values, dtype=float), of, on)])[0]
 
 
 def find_all(series: Sequence[Series]) -> list[list[ChangePoint]]:
@@ -130,17 +135,19 @@ def find_prepared(prepared: dict[int, Prepared], series: int) -> list[list[Chang
 
 def prepare(series: Sequence[Series]) -> dict[int, Prepared]:
     """Return the series that are long enough, by number, without gaps and rhythm."""
-    return prepare_points([points(each) for each in series])
+    return prepare_points([points(each) for each in series], [each.resolution for each in series])
 
 
-def prepare_points(usable: Sequence[Points]) -> dict[int, Prepared]:
-    """Prepare series given by their ``points``."""
+def prepare_points(usable: Sequence[Points], resolutions: Sequence[float]) -> dict[int, Prepared]:
+    """Prepare series given by their ``points`` and the resolution of their values."""
     prepared: dict[int, Prepared] = {}
     for numbers in _by_length({number: len(each[0]) for number, each in enumerate(usable)}):
         x, quality, days = (np.array([usable[number][part] for number in numbers]) for part in range(3))
         x = x - _rhythm(x, quality, days)
         for row, number in enumerate(numbers):
-            prepared[number] = Prepared(x[row], quality[row], usable[number][2 if days[row, 0] >= 0 else 3])
+            prepared[number] = Prepared(
+                x[row], quality[row], usable[number][2 if days[row, 0] >= 0 else 3], resolutions[number]
+            )
     return prepared
 
 
@@ -244,18 +251,20 @@ def _tested(
         for row, segment in enumerate(batch):
             change = None
             if scores[row] >= least:
-                change = _change(x[row], quality[row], sigmas[row, 0], rhos[row, 0], splits[row], float(scores[row]))
+                one = x[row], quality[row], sigmas[row, 0], rhos[row, 0], splits[row]
+                change = _change(*one, float(scores[row]), prepared[segment.series].resolution)
             yield segment, float(scores[row]), change
 
 
 def _change(
-    x: np.ndarray, quality: np.ndarray, sigma: float, rho: float, split: int, score: float
+    x: np.ndarray, quality: np.ndarray, sigma: float, rho: float, split: int, score: float, resolution: float
 ) -> ChangePoint | None:
     at, (first, last), (low, high) = scan.onset(x, quality, sigma, rho, split)
-    if abs(high - low) < np.log(RATIO_LEAST):
+    before, after = float(np.exp(low)), float(np.exp(high))
+    ratio = least_ratio(after, before, resolution)
+    if abs(np.log(ratio)) < np.log(RATIO_LEAST):
         return None
-    ratio, p_value = float(np.exp(high - low)), scan.p_value(score, len(x))
-    return ChangePoint(at, first, last, float(np.exp(low)), float(np.exp(high)), ratio, score, p_value)
+    return ChangePoint(at, first, last, before, after, ratio, score, scan.p_value(score, len(x)))
 
 
 def _moved(change: ChangePoint, by: int) -> ChangePoint:

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from leo_telemetry_pipeline.analysis.bucket_percentiles import percentiles
-from leo_telemetry_pipeline.daily_rows import Rows
+from leo_telemetry_pipeline.daily_rows import ZERO_BUCKET, Rows, resolution_of
+from leo_telemetry_pipeline.resolution import least_ratio
 
 CONFIDENCE = 0.95
 COMPARED = (0.5, 0.9)
@@ -31,7 +32,7 @@ SLOWER, FASTER, NO_EVIDENCE = "slower", "faster", "no evidence"
 class Side:
     """The days of one side: day numbers, ascending, and span counts of shape [days, buckets].
 
-    The first column is bucket ``lowest``; ``min_ms`` and ``max_ms`` cover all days.
+    The first column is bucket ``lowest``; ``min_ms``, ``max_ms`` and the coarsest ``resolution_ms`` cover all days.
     """
 
     days: np.ndarray
@@ -39,6 +40,7 @@ class Side:
     lowest: int
     min_ms: float
     max_ms: float
+    resolution_ms: float = 0.0
 
     @property
     def count(self) -> int:
@@ -96,7 +98,7 @@ def side(portions: Iterable[Rows], place: int, first: int) -> Side | None:
 
     ``first``: the number of the first day read, counted from an origin that both sides share.
     """
-    days, buckets, spans, least, most = [], [], [], [], []
+    days, buckets, spans, least, most, coarsest = [], [], [], [], [], 0.0
     for rows in portions:
         starts = np.concatenate(([0], rows.ends[:-1]))
         for row in np.flatnonzero(rows.dimension == place):
@@ -106,6 +108,7 @@ def side(portions: Iterable[Rows], place: int, first: int) -> Side | None:
             spans.append(rows.spans[inside])
             least.append(rows.min_ms[row])
             most.append(rows.max_ms[row])
+            coarsest = max(coarsest, float(resolution_of(rows.count[row], rows.fine_count[row])))
     if not days:
         return None
     lowest = min(int(each[0]) for each in buckets)
@@ -113,11 +116,13 @@ def side(portions: Iterable[Rows], place: int, first: int) -> Side | None:
     for row, (numbers, inside) in enumerate(zip(buckets, spans, strict=True)):
         matrix[row, numbers - lowest] = inside
     order = np.argsort(days)
-    return Side(np.array(days)[order], matrix[order], lowest, float(min(least)), float(max(most)))
+    return Side(np.array(days)[order], matrix[order], lowest, float(min(least)), float(max(most)), coarsest)
 
 
 def compare(a: Side, b: Side, gamma: float) -> Comparison:
-    """Compare side B with side A."""
+    """Compare side B with side A, both at the coarser of their resolutions."""
+    coarser = max(a.resolution_ms, b.resolution_ms)
+    a, b = replace(a, resolution_ms=coarser), replace(b, resolution_ms=coarser)
     together = (_by_weekday(a), _by_weekday(b)) if _same_weekdays(a, b) else (a, b)
     p50, p90 = (_difference(*together, quantile, gamma) for quantile in COMPARED)
     return Comparison(a.count, len(a.days), b.count, len(b.days), max(len(a.days), len(b.days)) > 1, p50, p90)
@@ -148,11 +153,12 @@ def _difference(a: Side, b: Side, quantile: float, gamma: float) -> Difference:
     together = _correlation(a, of_a, b, of_b)
     difference = _mover(of_a.value, ends_a, of_b.value, ends_b, together)
     ratio = Estimate(None, None, None)
-    if of_a.value > 0 and of_b.value > 0:
+    if min(of_a.value, of_b.value) > a.resolution_ms / 2:
         logs = [tuple(_log(end) for end in ends) for ends in (ends_a, ends_b)]
         in_logs = _mover(np.log(of_a.value), logs[0], np.log(of_b.value), logs[1], together)
-        numbers = in_logs.value, in_logs.low, in_logs.high
-        ratio = Estimate(*(None if number is None else float(np.exp(number)) for number in numbers))
+        low, high = (None if number is None else float(np.exp(number)) for number in (in_logs.low, in_logs.high))
+        least = least_ratio(of_b.value, of_a.value, a.resolution_ms)
+        ratio = Estimate(least, None if low is None else min(low, least), None if high is None else max(high, least))
     return Difference(quantile, of_a.value, of_b.value, difference, ratio, _verdict(difference, ratio))
 
 
@@ -235,12 +241,13 @@ def _ends(of: Side, at: _Percentile, reach: float, gamma: float) -> tuple[float 
     column = np.searchsorted(np.cumsum(of.spans.sum(axis=0)), shares * count, side="left")
     column = np.minimum(column, of.spans.shape[1] - 1)
     low, high = np.clip(_edge(of.lowest + column - [1, 0], gamma), of.min_ms, of.max_ms)
-    return min(float(low), at.value), max(float(high), at.value)
+    half = of.resolution_ms / 2
+    return max(0.0, min(float(low), at.value) - half), max(float(high), at.value) + half
 
 
 def _edge(bucket: np.ndarray | float, gamma: float) -> np.ndarray:
     """Return the upper edge of a bucket in ms; 0 for the bucket of zeros and below."""
-    return np.where(np.asarray(bucket) < -0.5, 0.0, gamma ** np.asarray(bucket, dtype=float))
+    return np.where(np.asarray(bucket) <= ZERO_BUCKET, 0.0, gamma ** np.asarray(bucket, dtype=float))
 
 
 def _mover(

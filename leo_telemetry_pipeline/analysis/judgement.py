@@ -5,7 +5,7 @@ Does not: learning baselines (baselines), judgement by configured ones (bottlene
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -16,6 +16,7 @@ from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST, ChangePoint
 from leo_telemetry_pipeline.analysis.levels import DAYS_LEAST, LEVEL_LEAST, Days, History, days_by_level
 from leo_telemetry_pipeline.analysis.references import Distance, Reference
 from leo_telemetry_pipeline.dimension import Baseline, Dimension, Guard, Judgement
+from leo_telemetry_pipeline.resolution import least_ratio
 
 DAYS_SINCE_LEAST = 3
 FALSE_DISCOVERIES = 0.05
@@ -27,6 +28,18 @@ ONSET_DAYS = 28
 NOISE_DISMISSED = 10.0
 
 _DAY_S = 86_400
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Normal level, the log of a P50, and the coarser resolution of it and of what is compared with it."""
+
+    level: float
+    resolution_ms: float
+
+    def ratio(self, level: float) -> float:
+        """Return the least ratio of another level to this one."""
+        return least_ratio(float(np.exp(level)), float(np.exp(self.level)), self.resolution_ms)
 
 
 def judge(
@@ -83,28 +96,41 @@ def of_history(
         return Judgement(*history.name, enough, baseline=baseline, multiplier=multiplier, sample_count=count)
     reference = references.of(baseline)
     found = references.distance(history, reference, end)
-    rise = _rise(history, changed, found.normal)
+    normal = Normal(found.normal, max(history.resolution_ms, baseline.resolution_ms))
+    rise = _rise(history, changed, normal)
     onset = rise[0] if rise else _onset(history, reference, found) if found.p_value <= P_MOST else None
     since = window[history.days[window] >= onset.at] if onset else window
-    ratio = float(np.exp(history.level(since) - found.normal)) if len(since) else 1.0
+    ratio = normal.ratio(history.level(since)) if len(since) else 1.0
     guards = (
         *enough,
         _large_enough(ratio, multiplier),
         _separated(found, onset, baseline),
-        _confirmed(history, since, found.normal, multiplier),
+        _confirmed(history, since, normal, multiplier),
     )
-    observed, count = baseline.p50_ms * ratio, int(history.counts[since].sum())
+    above = float(np.exp(history.level(since) - normal.level)) if len(since) else 1.0
+    observed, count = baseline.p50_ms * above, int(history.counts[since].sum())
     dates = (onset.onset, onset.onset_from, onset.onset_to) if onset else (None, None, None)
     return Judgement(
-        *history.name, guards, True, baseline, multiplier, observed, ratio, count, *dates, found.score, found.p_value
+        *history.name,
+        guards,
+        True,
+        baseline,
+        multiplier,
+        observed,
+        ratio,
+        count,
+        *dates,
+        found.score,
+        found.p_value,
+        resolution_ms=normal.resolution_ms,
     )
 
 
-def _rise(history: History, changed: Sequence[ChangePoint], normal: float) -> list[ChangePoint]:
+def _rise(history: History, changed: Sequence[ChangePoint], normal: Normal) -> list[ChangePoint]:
     """Return the changes since the last level that was not above normal."""
     rise: list[ChangePoint] = []
     for change, part in zip(reversed(changed), reversed(days_by_level(history, changed)[1:]), strict=True):
-        if not len(part) or history.level(part) <= normal + np.log(RATIO_LEAST):
+        if not len(part) or normal.ratio(history.level(part)) <= RATIO_LEAST:
             break
         rise.insert(0, change)
     return rise
@@ -156,11 +182,11 @@ def _separated(found: Distance, onset: ChangePoint | None, baseline: Baseline) -
     return Guard("separated", passed, found.p_value, limit, says)
 
 
-def _confirmed(history: History, since: np.ndarray, normal: float, multiplier: float) -> Guard:
+def _confirmed(history: History, since: np.ndarray, normal: Normal, multiplier: float) -> Guard:
     """Require both halves of the days since the onset to be closer to the threshold than to normal."""
     limit = float(np.sqrt(multiplier))
     halves = [half for half in np.array_split(since, 2) if len(half)]
-    least = min((float(np.exp(_mean(history, half) - normal)) for half in halves), default=1.0)
+    least = min((normal.ratio(_mean(history, half)) for half in halves), default=1.0)
     says = f"the faster half of {len(since)} days is {least:.2f} x its baseline, the limit is {limit:.2f} x"
     return Guard("confirmed", len(since) >= DAYS_SINCE_LEAST and least > limit, least, limit, says)
 

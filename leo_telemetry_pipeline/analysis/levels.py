@@ -15,10 +15,10 @@ import numpy as np
 from leo_telemetry_pipeline.analysis import changes, medians, noise
 from leo_telemetry_pipeline.analysis.bucket_percentiles import centers, percentiles
 from leo_telemetry_pipeline.analysis.changes import ChangePoint, Prepared, Series, day_number
-from leo_telemetry_pipeline.daily_rows import Rows
+from leo_telemetry_pipeline.daily_rows import Rows, at_coarsest, resolution_of
 from leo_telemetry_pipeline.dimension import Baseline, Dimension
 
-# Durations are whole ms: a P50 of 0 means less than 0.5 ms.
+# In whole ms, a P50 of 0 means less than 0.5 ms.
 LEAST_MS = 0.5
 # Two weeks show the weekly rhythm; a level needs at least one week and uses at most four.
 DAYS_LEAST = 14
@@ -32,7 +32,7 @@ class DailyP50s:
     """Daily span counts, P50s in ms and centers of many dimensions, as arrays of equal length, unordered.
 
     ``place``: index into ``dimensions``; ``day``: days since 1970-01-01; ``center``: trimmed mean of log durations,
-    by default the log P50.
+    by default the log P50; ``fine_count``: the number of spans with microseconds, None if P50s are exact.
     """
 
     dimensions: Sequence[Dimension]
@@ -41,19 +41,28 @@ class DailyP50s:
     count: np.ndarray
     p50_ms: np.ndarray
     center: np.ndarray | None = None
+    fine_count: np.ndarray | None = None
+
+    @property
+    def resolution_ms(self) -> np.ndarray:
+        """The resolution of each P50."""
+        if self.fine_count is None:
+            return np.zeros(len(self.p50_ms))
+        return resolution_of(self.count, self.fine_count)
 
     @classmethod
     def of_parts(cls, dimensions: Sequence[Dimension], parts: Iterable[tuple[np.ndarray, ...]]) -> "DailyP50s":
-        """Concatenate parts, each with arrays of place, day, spans, P50 and center."""
-        empty = (*(np.zeros(0, np.int64) for _ in range(3)), np.zeros(0), np.zeros(0))
+        """Concatenate parts, each with arrays of place, day, spans, P50, center and spans with microseconds."""
+        none = np.zeros(0, np.int64)
+        empty = (none, none, none, np.zeros(0), np.zeros(0), none)
         return cls(dimensions, *(np.concatenate(columns) for columns in zip(empty, *parts, strict=True)))
 
 
 def of_rows(rows: Rows, gamma: float, trimmed: float) -> tuple[np.ndarray, ...]:
-    """Return day, spans, P50 in ms and center of each row."""
+    """Return day, spans, P50 in ms, center and spans with microseconds of each row."""
     [p50_ms] = percentiles((0.5,), rows.ends, rows.buckets, rows.spans, gamma)
     center = centers(rows.ends, rows.buckets, rows.spans, gamma, trimmed, LEAST_MS)
-    return rows.day, rows.count, np.clip(p50_ms, rows.min_ms, rows.max_ms), center
+    return rows.day, rows.count, np.clip(p50_ms, rows.min_ms, rows.max_ms), center, rows.fine_count
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,8 @@ class History:
     """The days of one dimension with spans, in order.
 
     ``days`` since 1970-01-01; ``raw``: log P50s in ms; ``x``: the same without weekly rhythm; ``centers``:
-    trimmed means of log durations without it, more precise than P50s if spans are few; ``spans_per_day``: the median.
+    trimmed means of log durations without it, more precise than P50s if spans are few; ``spans_per_day``: the median;
+    ``resolution_ms``: the coarsest of its days, to which all P50s are rounded.
     """
 
     name: Dimension
@@ -72,6 +82,7 @@ class History:
     centers: np.ndarray
     quality: np.ndarray
     spans_per_day: float
+    resolution_ms: float = 0.0
 
     def level(self, at: np.ndarray, of: np.ndarray | None = None) -> float:
         """Return the mean of ``x`` (or ``of``) at these indices, weighted by squared quality, outliers clipped."""
@@ -109,13 +120,14 @@ def days_of(daily: DailyP50s) -> Days:
     """Return the days of many dimensions as histories and series, sorted by name."""
     names, all_series, centers, spans = _series(daily)
     usable = [changes.points(each) for each in all_series]
-    prepared = changes.prepare_points(usable)
+    prepared = changes.prepare_points(usable, [each.resolution for each in all_series])
     histories = []
     for number, (name, each, (raw, quality, days, _)) in enumerate(zip(names, all_series, usable, strict=True)):
         x = prepared[number].x if number in prepared else raw
         counts = np.zeros(0) if each.counts is None else each.counts
-        history = History(name, days, counts, raw, x, centers[number] + x - raw, quality, float(spans[number]))
-        histories.append(history)
+        centered = centers[number] + x - raw
+        spans_per_day = float(spans[number])
+        histories.append(History(name, days, counts, raw, x, centered, quality, spans_per_day, each.resolution))
     return Days(tuple(histories), tuple(all_series), prepared)
 
 
@@ -125,16 +137,18 @@ def _series(daily: DailyP50s) -> tuple[list[Dimension], list[Series], list[np.nd
     numbers = np.argsort(by_name)[daily.place] if by_name else daily.place
     order = np.lexsort((daily.day, numbers))
     first = np.flatnonzero(np.diff(numbers[order], prepend=-1))
-    p50_ms = np.maximum(daily.p50_ms.astype(float), LEAST_MS)
-    center = np.log(p50_ms) if daily.center is None else daily.center
-    columns = [daily.day, daily.count.astype(float), p50_ms, center]
+    center = np.full(len(daily.day), np.nan) if daily.center is None else daily.center
+    columns = [daily.day, daily.count.astype(float), daily.p50_ms.astype(float), center, daily.resolution_ms]
     series, centers, spans = [], [], np.zeros(len(first))
     for row, at in enumerate(np.split(order, first[1:]) if len(first) else []):
-        days_of, counts, p50s, means = (column[at] for column in columns)
+        days_of, counts, p50s, means, steps = (column[at] for column in columns)
         spans[row] = np.median(counts)
         enough = (counts > 0) & np.isfinite(p50s)
-        series.append(Series(p50s[enough], counts[enough], days_of[enough]))
-        centers.append(means[enough])
+        rounded, coarsest = at_coarsest(p50s[enough], steps[enough])
+        rounded = np.where(rounded > 0, rounded, LEAST_MS)
+        series.append(Series(rounded, counts[enough], days_of[enough], coarsest))
+        # Centers of days with microseconds cannot be rounded to compare them with those without.
+        centers.append(means[enough] if daily.center is not None and np.ptp(steps) == 0 else np.log(rounded))
     return [daily.dimensions[place] for place in daily.place[order[first]]], series, centers, spans
 
 

@@ -119,4 +119,6 @@ def _median(values: np.ndarray) -> float:
 
 
 def _time(ms: float) -> str:
+    if 0.0005 <= ms < 9.95:
+        return f"{ms:.2g} ms"
     return f"{ms:.0f} ms" if ms < 950 else f"{ms / 1000:.1f} s"

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from leo_telemetry_pipeline.analysis.bucket_percentiles import QUANTILES, percentiles
+from leo_telemetry_pipeline.resolution import WHOLE_MS
 
 COLUMNS = (
     "dimension_type",
@@ -66,7 +67,7 @@ def exact(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
 
 
 def from_buckets(rows: Sequence[tuple], gamma: float) -> pd.DataFrame:
-    """Return the frame of percentiles of histograms, with a relative error of at most ``gamma - 1``.
+    """Return the frame of percentiles of histograms, in whole ms of a relative error of at most ``gamma - 1``.
 
     Rows: dimension_type, dimension_key, spans, days, sum_ms, min_ms, max_ms, buckets (ascending), spans per bucket.
     """
@@ -75,7 +76,8 @@ def from_buckets(rows: Sequence[tuple], gamma: float) -> pd.DataFrame:
         some = rows[first : first + _ROWS_AT_ONCE]
         *_, least, most, buckets, spans = zip(*some, strict=True)
         ends = np.cumsum([len(each) for each in buckets])
-        found = percentiles(QUANTILES, ends, np.concatenate(buckets), np.concatenate(spans), gamma)
-        times = np.clip(found, least, most).T.tolist()
+        # Like the exact ones, these are percentiles of duration_ms.
+        found = percentiles(QUANTILES, ends, np.concatenate(buckets), np.concatenate(spans), gamma, WHOLE_MS)
+        times = np.clip(found, np.floor(np.add(least, 0.5)), np.floor(np.add(most, 0.5))).T.tolist()
         measured += [(*row[:3], *of_row, row[4], None, "histogram") for row, of_row in zip(some, times, strict=True)]
     return frame(measured)

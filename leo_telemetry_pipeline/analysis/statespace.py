@@ -20,8 +20,8 @@ from leo_telemetry_pipeline.analysis import medians, noise, scan
 WINDOW_DAYS = 7
 HISTORY_DAYS = 90
 
-# Sub-millisecond spans have duration 0, which has no logarithm.
-_LEAST_MS = 0.5
+# Stands for a P50 of 0 in whole ms, which has no logarithm.
+_ZERO_MS = 0.5
 # Correction of the noise estimated from differences of neighbours for typical autocorrelation.
 _HIDDEN = 1.3
 # Probability of a level break per day, and its size (standard deviation of the log).
@@ -104,7 +104,7 @@ class _Scaled:
 
 def _series(days: np.ndarray, counts: np.ndarray, p50_ms: np.ndarray, today: int) -> _Scaled:
     recent = days > today - HISTORY_DAYS
-    days, counts, logs = days[recent], counts[recent], np.log(np.maximum(p50_ms[recent], _LEAST_MS))
+    days, counts, logs = days[recent], counts[recent], np.log(np.where(p50_ms[recent] == 0, _ZERO_MS, p50_ms[recent]))
     weekend = noise.weekend_effect(logs[None], days[None])[0]
     logs = logs - (weekend - medians.weighted(weekend, counts))
     sigma = float(noise.difference_sigma(_HIDDEN * logs[None])[0, 0])

@@ -13,7 +13,7 @@ import numpy as np
 from leo_telemetry_pipeline.analysis import changes
 from leo_telemetry_pipeline.analysis.bucket_percentiles import QUANTILES, percentiles
 from leo_telemetry_pipeline.analysis.changes import ChangePoint, Series, day_number
-from leo_telemetry_pipeline.daily_rows import Rows
+from leo_telemetry_pipeline.daily_rows import Rows, at_coarsest, resolution_of
 
 Detector = Callable[[Sequence[Series]], list[list[ChangePoint]]]
 
@@ -22,7 +22,7 @@ Detector = Callable[[Sequence[Series]], list[list[ChangePoint]]]
 class Daily:
     """Daily series; each array has the shape [dimensions, days].
 
-    On days without spans, ``count`` and ``sum_ms`` are 0 and the percentiles, in ms, are NaN.
+    On days without spans, ``count``, ``sum_ms`` and ``fine_count`` are 0 and the percentiles, in ms, are NaN.
     """
 
     count: np.ndarray
@@ -31,6 +31,7 @@ class Daily:
     p90_ms: np.ndarray
     p95_ms: np.ndarray
     p99_ms: np.ndarray
+    fine_count: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,14 @@ class DimensionChanges:
 def daily(portions: Iterable[Rows], dimensions: int, days: int, gamma: float) -> Daily:
     """Return the daily series, holding one portion in memory at a time."""
     shape = dimensions, days
-    count, sum_ms = np.zeros(shape, np.int64), np.zeros(shape)
+    count, sum_ms, fine_count = np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape, np.int64)
     of_days = np.full((len(QUANTILES), *shape), np.nan)
     for rows in portions:
         cells = rows.dimension, rows.day
-        count[cells], sum_ms[cells] = rows.count, rows.sum_ms
+        count[cells], sum_ms[cells], fine_count[cells] = rows.count, rows.sum_ms, rows.fine_count
         estimates = percentiles(QUANTILES, rows.ends, rows.buckets, rows.spans, gamma)
         of_days[:, *cells] = np.clip(estimates, rows.min_ms, rows.max_ms)
-    return Daily(count, sum_ms, *of_days)
+    return Daily(count, sum_ms, *of_days, fine_count=fine_count)
 
 
 def dimension_changes(
@@ -61,7 +62,11 @@ def dimension_changes(
     count, p50_ms = found.count[:, :closed], found.p50_ms[:, :closed]
     there = [np.flatnonzero(row) for row in count]
     epoch = day_number(first)
-    times = [Series(p50_ms[row, days], count[row, days].astype(float), days + epoch) for row, days in enumerate(there)]
+    steps = resolution_of(count, found.fine_count[:, :closed])
+    times = []
+    for row, days in enumerate(there):
+        p50s, coarsest = at_coarsest(p50_ms[row, days], steps[row, days])
+        times.append(Series(p50s, count[row, days].astype(float), days + epoch, coarsest))
     volumes = [Series(count[row, days].astype(float), None, days + epoch) for row, days in enumerate(there)]
     both = zip(find_all(times), find_all(volumes), strict=True)
     return [DimensionChanges(*(tuple(sorted(found, key=lambda one: one.at)) for found in each)) for each in both]

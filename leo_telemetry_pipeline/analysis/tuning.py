@@ -75,7 +75,10 @@ def _daily(pasts: Sequence[Past]) -> DailyP50s:
     for place, past in enumerate(pasts):
         days = np.flatnonzero(past.counts >= DAY_SPANS)
         p50_ms = np.maximum(past.p50_ms[days], LEAST_MS)
-        parts.append((np.full(len(days), place), past.first_day + days, past.counts[days], p50_ms, np.log(p50_ms)))
+        # A configured threshold decides on whole ms.
+        fine = np.zeros_like(days)
+        columns = past.first_day + days, past.counts[days], p50_ms, np.log(p50_ms), fine
+        parts.append((np.full(len(days), place), *columns))
     return DailyP50s.of_parts([past.dimension for past in pasts], parts)
 
 

@@ -244,7 +244,11 @@ def _interval(estimate: "Estimate", write: Callable[[float | None], str | None])
 
 
 def _more(value: float | None) -> str | None:
-    return None if value is None else ("-" if round(value) < 0 else "+") + milliseconds(abs(value))
+    return (
+        None
+        if value is None
+        else ("-" if milliseconds(abs(value)) != "0ms" and value < 0 else "+") + milliseconds(abs(value))
+    )
 
 
 def _times(value: float | None) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from leo_telemetry_pipeline.actions.items import allowed, explanations, milliseconds, ratio
+from leo_telemetry_pipeline.actions.items import allowed, explanations, milliseconds, ratio_of
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.dimension import OTHER_KEYS
 from leo_telemetry_pipeline.settings import Settings
@@ -152,7 +152,7 @@ def _result(output: dict[str, Any], verbose: bool) -> list[str]:
     lines = [f"  {len(bottlenecks)} bottleneck(s) detected"]
     for bottleneck in _by_time_lost(bottlenecks) if verbose else bottlenecks[:SHOWN]:
         lines.append(
-            f"  {ratio(bottleneck['ratio'])} {bottleneck['dimension_type']}:{bottleneck['dimension_key']}"
+            f"  {ratio_of(bottleneck)} {bottleneck['dimension_type']}:{bottleneck['dimension_key']}"
             f" (p50={milliseconds(bottleneck['observed_p50_ms'])}"
             f" vs baseline={milliseconds(bottleneck['baseline_p50_ms'])})"
         )

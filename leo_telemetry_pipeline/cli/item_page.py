@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from leo_telemetry_pipeline.actions.items import allowed, explanations, milliseconds, ratio, worded
+from leo_telemetry_pipeline.actions.items import allowed, explanations, milliseconds, ratio_of, worded
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.store.items import RESOLUTIONS, Item
 
@@ -36,6 +36,8 @@ def _facts(item: Item, known: Known) -> Iterator[tuple[str, str]]:
         yield "" if place else "note", line
     if name := _dimension(known):
         yield "dimension", name + (f" in project {known['project']}" if known.get("project") else "")
+    if "ratio" in known:
+        known = {**known, "ratio": ratio_of(known)}
     for label, between, parts in _NUMBERS:
         if value := between.join(write(known[part]) for part, write in parts.items() if part in known):
             yield label, value
@@ -98,7 +100,7 @@ _NUMBERS: tuple[tuple[str, str, dict[str, Callable[[Any], str]]], ...] = (
     ("window", ", ", {"window": _period, "sample_count": "{} spans".format}),
     ("baseline", ", ", {"baseline_p50_ms": milliseconds, "baseline_source": str}),
     ("normal", "", {"multiplier": lambda multiplier: f"up to {allowed(multiplier)} of the baseline"}),
-    ("observed", ": ", {"observed_p50_ms": milliseconds, "ratio": ratio}),
+    ("observed", ": ", {"observed_p50_ms": milliseconds, "ratio": str}),
     ("lost", "", {"lost_ms_a_week": lambda lost: f"{text.lasted(lost / 1000)} per week"}),
 )
 
@@ -145,7 +147,7 @@ _OF_A_DIMENSION: dict[str, Callable[[Any], Any]] = {
 }
 _OF_AN_ITEM: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("project", "baseline_source", "onset_day", "why", "cause"), _words),
-    **dict.fromkeys(("observed_p50_ms", "baseline_p50_ms", "multiplier", "ratio"), _number),
+    **dict.fromkeys(("observed_p50_ms", "baseline_p50_ms", "multiplier", "ratio", "resolution_ms"), _number),
     **dict.fromkeys(("sample_count", "p_value", "lost_ms_a_week"), _number),
     **dict.fromkeys(("measured", "set_apart_by", "evidence_trace_ids"), _list_of_words),
     "window": _window,

@@ -11,7 +11,7 @@ from dataclasses import asdict
 import click
 
 from leo_telemetry_pipeline.actions import item_resolutions
-from leo_telemetry_pipeline.actions.items import ratio
+from leo_telemetry_pipeline.actions.items import ratio_of
 from leo_telemetry_pipeline.cli import item_page, text
 from leo_telemetry_pipeline.cli.dimensions import connected
 from leo_telemetry_pipeline.errors import UserError
@@ -44,7 +44,7 @@ def items(context: click.Context, as_json: bool) -> None:
                 item.id,
                 item.status,
                 item.resolution,
-                ratio(known["ratio"]) if "ratio" in known else None,
+                ratio_of(known) if "ratio" in known else None,
                 len(item_resolutions.dimensions_of(item.source_detail)),
                 text.moment(item.created_at),
                 item.title,

@@ -16,6 +16,7 @@ from leo_telemetry_pipeline.cli import text, trend_measures
 from leo_telemetry_pipeline.cli.dimensions import connected, last_days, parse, unknown
 from leo_telemetry_pipeline.cli.trend_measures import OtherMeasures
 from leo_telemetry_pipeline.dimension import Dimension
+from leo_telemetry_pipeline.resolution import is_least
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.server.database import Database
 
@@ -196,7 +197,7 @@ def _in_words(changed: "DimensionChanges", days: int) -> str:
 
     if days < POINTS_LEAST:
         return f"{days} of {POINTS_LEAST} days known"
-    words = [f"{percent(changed.time[-1].ratio)} since {changed.time[-1].onset}" if changed.time else "steady"]
+    words = [f"{_size(changed.time[-1])} since {changed.time[-1].onset}" if changed.time else "steady"]
     if changed.volume:
         words.append(f"spans {percent(changed.volume[-1].ratio)} since {changed.volume[-1].onset}")
     return "; ".join(words)
@@ -218,11 +219,15 @@ def _changes(changed: "DimensionChanges", days: int) -> list[str]:
     ]
 
 
+def _size(change: "ChangePoint") -> str:
+    return f"{'at least ' * is_least(change.ratio, change.after, change.before)}{percent(change.ratio)}"
+
+
 def _change(change: "ChangePoint", write: Any) -> str:
     about = "" if change.onset_from == change.onset_to else f", between {change.onset_from} and {change.onset_to}"
     sure = f"{change.confidence * 100:.1f}" if change.confidence < 0.999 else "over 99.9"
     sizes = f"{write(change.before)} to {write(change.after)}"
-    return f"{percent(change.ratio)} since {change.onset}{about} ({sure} % sure): from {sizes}"
+    return f"{_size(change)} since {change.onset}{about} ({sure} % sure): from {sizes}"
 
 
 def one_as_json(data: TrendData, shares: dict[date, float], others: OtherMeasures) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.cli.dimensions import connected, parse, unknown
 from leo_telemetry_pipeline.dimension import DimensionResult, Judgement
 from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.resolution import is_least
 from leo_telemetry_pipeline.store import dimension_results, forecasts, runs
 from leo_telemetry_pipeline.store.forecasts import Expected
 from leo_telemetry_pipeline.store.runs import Run
@@ -136,7 +137,11 @@ def _threshold(result: DimensionResult) -> Iterator[str]:
     yield f"  normal      up to {allowed(result.multiplier)} of the baseline: {milliseconds(most)}"
     observed = result.observed_p50_ms if result.observed_p50_ms is not None else result.p50_ms
     since = f", since {result.onset_day}" if result.onset_day else ""
-    yield f"  observed    {milliseconds(observed)}{since}: {allowed(observed / result.baseline_p50_ms)}"
+    least = result.ratio or 0.0
+    times = allowed(least)
+    if is_least(least, observed, result.baseline_p50_ms):
+        times = f"at least {times}, all that whole milliseconds tell"
+    yield f"  observed    {milliseconds(observed)}{since}: {times}"
 
 
 def _ahead(expected: Expected) -> str:

@@ -38,13 +38,15 @@ def span_from_row(
         attributes = _with_unknown(row, attributes)
     start, end = get("start_time_ms"), get("end_time_ms")
     duration, queue_wait = get("duration_ms"), get("queue_wait_ms")
+    rest_us = whole(get("duration_rest_us"), "duration_rest_us")
     if (
         type(start) is not int
         or (end is not None and type(end) is not int)
         or (duration is not None and type(duration) is not int)
         or (queue_wait is not None and type(queue_wait) is not int)
     ):
-        start, end, duration, queue_wait = _times(row)
+        start, end, duration, fraction_us, queue_wait = _times(row)
+        rest_us = rest_us if fraction_us is None else fraction_us
     span = Span(
         trace_id=trace_id,
         span_id=span_id,
@@ -60,6 +62,7 @@ def span_from_row(
         start_time_ms=start,
         end_time_ms=end,
         duration_ms=duration,
+        duration_rest_us=rest_us,
         queue_wait_ms=queue_wait,
         status=_text(get("status"), "status"),
         attributes=policy.own(attributes, {} if removed is None else removed),
@@ -116,20 +119,24 @@ def attributes_of(value: object) -> dict:
     return value
 
 
-def _times(row: dict) -> tuple[int, int | None, int | None, int | None]:
+def _times(row: dict) -> tuple[int, int | None, int | None, int | None, int | None]:
+    """Return start, end, duration and its rest, and queue wait."""
     from leo_telemetry_pipeline.sources import times
 
     start, end = (times.moment(row.get(name), name) for name in ("start_time_ms", "end_time_ms"))
     duration, queue_wait = (times.duration(row.get(name), name) for name in ("duration_ms", "queue_wait_ms"))
     if start is None:
         raise InvalidSpan("start_time_ms is missing")
-    if duration is None and end is not None and not isinstance(end - start, int):
+    fraction_us = None if duration is None else times.rest_us(duration)
+    if duration is None and end is not None and not (isinstance(start, int) and isinstance(end, int)):
         # Truncated moments may be up to a millisecond further apart.
         duration = end - start
+        fraction_us = times.rest_us(duration) or 0
     return (
         times.cut(start),
         None if end is None else times.cut(end),
         None if duration is None else times.rounded(duration),
+        fraction_us,
         None if queue_wait is None else times.rounded(queue_wait),
     )
 

@@ -136,6 +136,13 @@ def rounded(exact: Exact) -> int:
     return exact if isinstance(exact, int) else math.floor(exact + _HALF)
 
 
+def rest_us(exact: Exact) -> int | None:
+    """Return the microseconds that a rounded duration lacks, -500 to 499; None for whole milliseconds."""
+    if isinstance(exact, int) or exact < 0:
+        return None
+    return min(math.floor((exact - rounded(exact)) * 1_000 + _HALF), 499)
+
+
 def scaled(value: Exact, nanoseconds: int) -> Exact:
     """Convert a value to milliseconds; ``nanoseconds`` is the length of its unit."""
     return _exact_ms(value * nanoseconds, "", Decimal("0.000001"))

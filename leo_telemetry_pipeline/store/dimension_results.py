@@ -26,6 +26,7 @@ _JUDGED = (
     "onset_day",
     "p_value",
     "evidence_trace_ids",
+    "resolution_ms",
 )
 _AT_ONCE = 1000
 
@@ -67,7 +68,7 @@ def put_judged(database: Database, run_id: str, dagster_run_id: str | None, resu
             " AND p.dimension_key = judged.dimension_key",
             [(run_id, *result.dimension, *(getattr(result, name) for name in _JUDGED)) for result in results],
             "(%s::uuid, %s, %s, %s::float8, %s::float8, %s, %s::float8, %s::integer, %s, %s::date, %s::float8,"
-            " %s::text[])",
+            " %s::text[], %s::float8)",
             page_size=_AT_ONCE,
         )
 

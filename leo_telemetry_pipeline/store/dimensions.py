@@ -52,6 +52,8 @@ def _bounded(text: str) -> str:
 _OWN_NAME = f"({_bounded(_NAME)})"
 _KEY = name_templates.key(f"({_TYPE})", _OWN_NAME)
 _DURATION = "coalesce(s.duration_ms, s.end_time_ms - s.start_time_ms)"
+# The same with microseconds, NULL without.
+_FINE = "(s.duration_ms + s.duration_rest_us / 1000::float8)"
 
 
 def types_to_judge(seen: Iterable[str], named: Iterable[str]) -> list[str]:
@@ -77,6 +79,8 @@ def types_among(types: Iterable[str], span_types: Collection[str]) -> list[str]:
 
 def observations(types: Iterable[str], seen: Iterable[str], folds: Folds) -> tuple[str, dict[str, object]]:
     """Return SQL with one row per dimension and judged time, with the columns OBSERVED, and its parameters.
+
+    ``judged_ms`` is in whole ms; ``fine_ms`` has microseconds, and is NULL where any of its spans has none.
 
     The caller adds the parameters ``from_ms`` and ``to_ms`` (range of start_time_ms, ``to_ms`` excluded) and
     ``project`` (None: all), and may set ``created_from`` and ``created_to`` (range of created_at, the latter excluded).
@@ -114,18 +118,23 @@ def stored_types(span_types: list[str]) -> list[str]:
     return sorted({*span_types, "workflow"} if "handoff" in span_types else {*span_types} - {"workflow"})
 
 
-OBSERVED = "(day, project, dimension_type, dimension_key, trace_id, judged_ms, queue_wait_ms)"
+OBSERVED = "(day, project, dimension_type, dimension_key, trace_id, judged_ms, fine_ms, queue_wait_ms)"
 _DAY = "DATE '1970-01-01' + (s.start_time_ms / 86400000)::integer"
 
 # Joins stay within a trace, so a cluster that keeps each trace on one node need not move rows.
 _SPANS = f"""(
     SELECT {_DAY} AS day, coalesce(s.project, '') AS project,
            {_TYPE} AS span_type, {_OWN_NAME} AS span_name, s.trace_id, s.attributes,
-           greatest({_DURATION} - coalesce(waits.wait_ms, 0), 0) AS judged_ms, s.queue_wait_ms
+           greatest({_DURATION} - coalesce(waits.wait_ms, 0), 0) AS judged_ms,
+           -- Not by greatest, which ignores NULL.
+           CASE WHEN waits.span_id IS NULL THEN {_FINE} WHEN {_FINE} < waits.fine_ms THEN 0
+                ELSE {_FINE} - waits.fine_ms END AS fine_ms,
+           s.queue_wait_ms
     FROM workflow_trace_log AS s
     LEFT JOIN (
         SELECT w.trace_id, w.parent_span_id AS span_id,
-               least(sum({_DURATION.replace("s.", "w.")}), 9223372036854775807)::bigint AS wait_ms
+               least(sum({_DURATION.replace("s.", "w.")}), 9223372036854775807)::bigint AS wait_ms,
+               CASE WHEN count(w.duration_rest_us) = count(*) THEN sum({_FINE.replace("s.", "w.")}) END AS fine_ms
         FROM workflow_trace_log AS w
         WHERE w.span_type = 'wait' AND w.parent_span_id IS NOT NULL
           AND w.start_time_ms >= %(from_ms)s AND w.start_time_ms < %(to_ms)s + %(reach)s
@@ -140,7 +149,7 @@ _SPANS = f"""(
 
 # OFFSET 0 keeps the planner from copying the expressions, so each name and each template is computed once per span.
 _FOLDED = """(
-    SELECT day, project, span_type, {key} AS span_name, trace_id, attributes, judged_ms, queue_wait_ms
+    SELECT day, project, span_type, {key} AS span_name, trace_id, attributes, judged_ms, fine_ms, queue_wait_ms
     FROM (
         SELECT named.*, CASE WHEN span_type = ANY(%(folded_types)s::text[]) THEN {template} END AS template
         FROM (SELECT * FROM {spans} OFFSET 0) AS named OFFSET 0
@@ -148,17 +157,18 @@ _FOLDED = """(
 ) AS spans"""
 
 _PLAIN = """
-SELECT day, project, span_type, span_name, trace_id, judged_ms, queue_wait_ms
+SELECT day, project, span_type, span_name, trace_id, judged_ms, fine_ms, queue_wait_ms
 FROM {spans}"""
 
 _ATTRIBUTE = """
 SELECT day, project, %(dimension{i})s, {value}, trace_id, judged_ms,
-       queue_wait_ms
+       fine_ms, queue_wait_ms
 FROM {spans} WHERE attributes->>%(attribute{i})s <> ''"""
 
 # A span's attribute comes from its trace's handoff of the same day; other days are read only if that day has none.
 _COMBINED = """
-SELECT day, project, %(dimension{i})s, span_name || ':' || {value}, trace_id, judged_ms, queue_wait_ms
+SELECT day, project, %(dimension{i})s, span_name || ':' || {value}, trace_id, judged_ms, fine_ms,
+       queue_wait_ms
 FROM (
     SELECT spans.*, coalesce(nullif(spans.attributes->>%(attribute{i})s, ''),
                              nullif(own.attributes->>%(attribute{i})s, ''),
@@ -222,7 +232,8 @@ SELECT {_TYPE} AS span_type, {_KEY} AS span_name, {_DAY} AS day, s.attributes FR
 # All spans of given traces: ids, type, key, start, end, duration, queue wait, attributes.
 TRACE_SPANS = f"""
 SELECT s.trace_id::text, s.span_id::text, s.parent_span_id::text, {_TYPE}, {_KEY}, s.start_time_ms,
-       coalesce(s.end_time_ms, s.start_time_ms + s.duration_ms), {_DURATION}, s.queue_wait_ms, s.attributes
+       coalesce(s.end_time_ms, s.start_time_ms + s.duration_ms), coalesce({_FINE}, {_DURATION}), s.queue_wait_ms,
+       s.attributes
 FROM workflow_trace_log AS s
 WHERE s.trace_id = ANY(%(traces)s::uuid[]) AND {_DURATION} IS NOT NULL
   AND s.start_time_ms >= %(from_ms)s - %(reach)s AND s.start_time_ms < %(to_ms)s + %(reach)s
@@ -231,7 +242,8 @@ ORDER BY s.trace_id, s.start_time_ms, s.span_id
 
 # Spans of one plain dimension, without the days ``dropped``, whose spans are incomplete.
 SPANS_OF_ONE = f"""
-SELECT {_DAY} AS day, s.trace_id, s.span_id, s.parent_span_id, {_DURATION} AS duration_ms, s.attributes
+SELECT {_DAY} AS day, s.trace_id, s.span_id, s.parent_span_id, coalesce({_FINE}, {_DURATION}) AS duration_ms,
+       s.attributes
 FROM workflow_trace_log AS s
 WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
   AND s.span_type = ANY(%(stored)s) AND {_KEY} = %(key)s

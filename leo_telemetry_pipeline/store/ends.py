@@ -24,7 +24,7 @@ WITHOUT_END = "s.duration_ms IS NULL AND s.end_time_ms IS NULL"
 KEY = "trace_id, span_id, start_time_ms"
 # Rights for completing rows, granted in docs/deployment.md; a role that may read all of WRITES completes faster.
 READS = ("trace_id", "span_id", "start_time_ms", "end_time_ms", "duration_ms", "queue_wait_ms")
-WRITES = ("end_time_ms", "duration_ms", "queue_wait_ms", "status", "attributes")
+WRITES = ("end_time_ms", "duration_ms", "duration_rest_us", "queue_wait_ms", "status", "attributes")
 NAMES = ("span_type", "span_name")
 
 _log = logging.getLogger(__name__)
@@ -62,6 +62,7 @@ def joined(start: Span, end: Span) -> Span:
     """Return an open span completed by the same span with an end."""
     complete = copy.copy(start)
     complete.end_time_ms, complete.duration_ms, complete.status = end.end_time_ms, end.duration_ms, end.status
+    complete.duration_rest_us = end.duration_rest_us
     if end.queue_wait_ms is not None:
         complete.queue_wait_ms = end.queue_wait_ms
     complete.attributes = start.attributes | end.attributes
@@ -184,7 +185,8 @@ def _complete_unread(cursor: psycopg2.extensions.cursor, end: Span) -> int:
     cursor.execute(
         f"INSERT INTO workflow_trace_log AS s ({_COLUMNS}) VALUES ({', '.join(f'%({name})s' for name in COLUMNS)})"
         f" ON CONFLICT ({KEY}) DO UPDATE SET end_time_ms = %(end_time_ms)s, duration_ms = %(duration_ms)s,"
-        f" status = %(status)s, queue_wait_ms = coalesce(%(queue_wait_ms)s, s.queue_wait_ms){attributes}"
+        " duration_rest_us = %(duration_rest_us)s, status = %(status)s,"
+        f" queue_wait_ms = coalesce(%(queue_wait_ms)s, s.queue_wait_ms){attributes}"
         f" WHERE {WITHOUT_END}",
         values,
     )
@@ -206,6 +208,6 @@ _COLUMNS = ", ".join(COLUMNS)
 # Completes a row; reading a column of ``excluded`` needs the right to SELECT it.
 FROM_EXCLUDED = (
     "end_time_ms = excluded.end_time_ms, duration_ms = excluded.duration_ms, status = excluded.status,"
-    " queue_wait_ms = coalesce(excluded.queue_wait_ms, s.queue_wait_ms),"
+    " duration_rest_us = excluded.duration_rest_us, queue_wait_ms = coalesce(excluded.queue_wait_ms, s.queue_wait_ms),"
     " attributes = coalesce(s.attributes, '{}') || coalesce(excluded.attributes, '{}')"
 )

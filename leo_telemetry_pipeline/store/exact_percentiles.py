@@ -36,7 +36,7 @@ def _measured(
             SELECT dimension_type,
                    CASE WHEN %(kept)s::text[] IS NULL OR dimension_key = ANY(%(kept)s) THEN dimension_key
                         ELSE '{OTHER_KEYS}' END AS dimension_key,
-                   count(*) AS n, sum(judged_ms)::double precision AS sum_ms,
+                   count(*) AS n, sum(coalesce(fine_ms, judged_ms)) AS sum_ms,
                    percentile_cont(ARRAY[0.5, 0.9, 0.95, 0.99]) WITHIN GROUP (ORDER BY judged_ms) AS p,
                    percentile_cont(0.5) WITHIN GROUP (ORDER BY queue_wait_ms) AS queue_p50_ms
             FROM ({sql}) AS o {OBSERVED}

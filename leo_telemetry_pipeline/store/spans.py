@@ -158,7 +158,9 @@ def newest(database: Database) -> datetime | None:
 
 
 COLUMN_LIST = ", ".join(COLUMNS)
-_TYPES = {"trace_id": "uuid", "span_id": "uuid", "parent_span_id": "uuid", "attributes": "jsonb"}
+_TYPES = {"trace_id": "uuid", "span_id": "uuid", "parent_span_id": "uuid", "attributes": "jsonb"} | {
+    "duration_rest_us": "smallint"
+}
 _TYPED_COLUMNS = ", ".join(
     f"{name} {_TYPES.get(name, 'bigint' if name.endswith('_ms') else 'text')}" for name in COLUMNS
 )

@@ -5,7 +5,7 @@ Belongs here: turning any values of a program into columns of a Span. Does not: 
 
 from __future__ import annotations
 
-from leo_telemetry_pipeline.span import LATEST_MS, RESERVED_TYPES, Span
+from leo_telemetry_pipeline.span import LATEST_MS, RESERVED_TYPES, Span, lasted
 from leo_telemetry_pipeline.tracing.context import uuid_text
 
 TYPE_CHECKING = False
@@ -18,12 +18,12 @@ _MS = 1_000_000
 def to_span(operation: Operation) -> Span:
     """Return the span of an operation, without an end while it runs; never raise.
 
-    Times are in whole milliseconds, the duration rounded to the nearest. Invalid names and times become valid ones.
+    Times are in whole milliseconds, the duration also has microseconds. Invalid names and times become valid ones.
     """
     start_ms = min(max(operation.start_ns // _MS, 0), LATEST_MS)
-    duration_ms = None
+    duration_ms = rest_us = None
     if operation.duration_ns is not None:
-        duration_ms = min((operation.duration_ns + _MS // 2) // _MS, LATEST_MS - start_ms)
+        duration_ms, rest_us = lasted(min(operation.duration_ns, (LATEST_MS - start_ms) * _MS))
     return Span(
         trace_id=uuid_text(operation.trace_id),
         span_id=uuid_text(operation.span_id),
@@ -36,6 +36,7 @@ def to_span(operation: Operation) -> Span:
         start_time_ms=start_ms,
         end_time_ms=None if duration_ms is None else start_ms + duration_ms,
         duration_ms=duration_ms,
+        duration_rest_us=rest_us,
         queue_wait_ms=operation.queue_wait_ms,
         status=None if duration_ms is None else operation.status,
         attributes=operation.attributes.copy(),

@@ -78,9 +78,12 @@ def test_every_row_is_carried_over_and_an_analysis_runs_on_them(
     environ = environment(home, **{PREFIX + "DATABASE_URL": old, PREFIX + "DAGSTER_DATABASE_URL": direct})
     with closing(Database(outside(old, "dagster"))) as db:
         spans.ensure_partitions(db, NOON, NOON)
+        # Today's code stores the spans, and has one column more.
+        execute(db, "ALTER TABLE workflow_trace_log ADD COLUMN duration_rest_us smallint")
         slow(db, "A", "B", attributes={"sd_type": "feature"})
         # In the default partition: one before the retained days, and one without an end.
         insert(db, [span(at=midnight(400)), span(duration_ms=None, at=midnight(399))])
+        execute(db, "ALTER TABLE workflow_trace_log DROP COLUMN duration_rest_us")
         configure(db, "gate", None, None, 3)
         execute(db, QUARANTINE, ("file",))
         execute(db, ITEM)

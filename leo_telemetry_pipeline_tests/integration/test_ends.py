@@ -28,7 +28,7 @@ def pair(**more: Any) -> tuple[Span, Span]:
     """Return a span as sent at its start, and as sent at its end."""
     ids = ids_of_one() | more
     start = span(duration_ms=None, status="RUNNING", attributes={"sd_type": "feature"}, queue_wait_ms=7, **ids)
-    return start, span(duration_ms=5210, status="OK", attributes={"gate_score": 90}, **ids)
+    return start, span(duration_ms=5210, duration_rest_us=-210, status="OK", attributes={"gate_score": 90}, **ids)
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 1, 0), (0, 0, 1, 1)], ids=str)
@@ -50,6 +50,7 @@ def test_values_of_the_start_are_kept_with_those_of_the_end(db: Database):
     assert spans.store(db, [start]) == Stored(1, 0)
     assert spans.store(db, [end]) == Stored(0, 0, 1)
     assert db.rows(ROW) == [(5210, 5210, 7, "OK", {"sd_type": "feature", "gate_score": 90})]
+    assert db.rows("SELECT duration_rest_us FROM workflow_trace_log") == [(-210,)]
 
 
 def test_a_completed_row_never_changes(db: Database):

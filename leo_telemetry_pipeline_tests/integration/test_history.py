@@ -101,7 +101,7 @@ def test_the_database_and_the_definition_agree_on_the_bucket_of_every_duration(d
     histograms.rebuild(db, [NOON.date()], ["gate"], ["gate"])
     [[low, high, buckets, numbers]] = db.rows("SELECT min_ms, max_ms, buckets, counts FROM duration_histograms")
     assert (low, high, sum(numbers)) == (min(values), max(values), len(values))
-    uppers = np.array([0.0 if bucket < 0 else histograms.GAMMA**bucket for bucket in buckets])
+    uppers = np.array([0.0 if bucket == histograms.ZERO_BUCKET else histograms.GAMMA**bucket for bucket in buckets])
     at = np.repeat(np.arange(len(buckets)), numbers)
     ordered = np.sort(values)
     assert (ordered <= uppers[at] * (1 + 1e-9)).all()

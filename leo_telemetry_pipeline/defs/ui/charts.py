@@ -12,6 +12,7 @@ from leo_telemetry_pipeline.actions.inert import markdown, xml
 from leo_telemetry_pipeline.actions.items import milliseconds
 from leo_telemetry_pipeline.analysis.changes import ChangePoint
 from leo_telemetry_pipeline.analysis.trends import Daily, DimensionChanges
+from leo_telemetry_pipeline.resolution import is_least
 
 _LEFT, _RIGHT, _WIDTH = 70, 780, 800
 _TOP, _BOTTOM = 40, 190
@@ -78,7 +79,8 @@ def _bars(x: np.ndarray, count: np.ndarray) -> list[str]:
 def _mark(change: ChangePoint, first: date, x: np.ndarray, colour: str, top: float, bottom: float) -> str:
     """Draw the onset as a line, and its interval as a band."""
     begin, end, at = (x[(day - first).days] for day in (change.onset_from, change.onset_to, change.onset))
-    says = xml(f"{change.ratio:.2f}x since {change.onset}")
+    least = "at least " * is_least(change.ratio, change.after, change.before)
+    says = xml(f"{least}{change.ratio:.2f}x since {change.onset}")
     return (
         f'<rect x="{begin - 2:.1f}" y="{top}" width="{end - begin + 4:.1f}" height="{bottom - top}"'
         f' fill="{colour}" fill-opacity="0.15"/>'

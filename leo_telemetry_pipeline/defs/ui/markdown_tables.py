@@ -13,6 +13,7 @@ from leo_telemetry_pipeline.actions.inert import markdown, xml
 from leo_telemetry_pipeline.actions.items import milliseconds, ratio
 from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED, worst_first
 from leo_telemetry_pipeline.dimension import Dimension, DimensionResult, ExplainedCause, Suggestion
+from leo_telemetry_pipeline.resolution import is_least
 from leo_telemetry_pipeline.store.history.span_counts import SpanCount
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def change_table(changes: "Mapping[Dimension, Sequence[ChangePoint]]") -> str:
     every = [(dimension, one) for dimension, found in changes.items() for one in found]
     for dimension, one in sorted(every, key=lambda each: (-each[1].at, -each[1].score))[:ROWS]:
         between = f"{one.onset_from} and {one.onset_to}"
-        times = f"{milliseconds(one.before)} | {milliseconds(one.after)} | {ratio(one.ratio)}"
+        times = f"{milliseconds(one.before)} | {milliseconds(one.after)} | {_times(one)}"
         lines.append(f"| {markdown(':'.join(dimension))} | {one.onset} | {between} | {times} |")
     return "\n".join(lines) if len(lines) > 2 else "No dimension has changed its level."
 
@@ -87,8 +88,12 @@ def _last_change(changed: "Sequence[ChangePoint]", write: Callable[[float], str]
         return "steady", "", ""
     last = changed[-1]
     about = "" if last.onset_from == last.onset_to else f" ({last.onset_from:%m-%d} to {last.onset_to:%m-%d})"
-    size = f"{write(last.before)} to {write(last.after)} ({last.ratio:.2f}x)".replace(" ", _HELD)
+    size = f"{write(last.before)} to {write(last.after)} ({_times(last)})".replace(" ", _HELD)
     return size, f"{last.onset}{about}", _confidence(last.confidence)
+
+
+def _times(change: "ChangePoint") -> str:
+    return f"{'at least ' * is_least(change.ratio, change.after, change.before)}{change.ratio:.2f}x"
 
 
 def comparison_table(found: "Sequence[tuple[str, Comparison]]", days: str) -> str:
@@ -115,7 +120,7 @@ def _estimate(of: "Estimate", write: Callable[[float], str]) -> str:
 
 
 def _more(value: float) -> str:
-    return ("-" if round(value) < 0 else "+") + milliseconds(abs(value))
+    return ("-" if milliseconds(abs(value)) != "0ms" and value < 0 else "+") + milliseconds(abs(value))
 
 
 def _confidence(confidence: float) -> str:

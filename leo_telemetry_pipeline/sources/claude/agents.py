@@ -30,7 +30,7 @@ def _agent(maker: Maker, agent: str, number: int, run: SubagentRun) -> None:
     start = run.start_ms
     if run.ends and not (run.start or run.completed or run.inside):
         # Only the end was reported.
-        start = (run.end_ms or start) - duration
+        start = (run.end_ms or start) - duration[0]
     result = run.launch.get("agent", {}) if run.launch else {}
     failed = _failed(maker, run)
     error = next((note["error_type"] for note in run.ends if "error_type" in note), None) if failed else None
@@ -45,11 +45,11 @@ def _agent(maker: Maker, agent: str, number: int, run: SubagentRun) -> None:
         ("subagent", _agent_type(run, result)),
         agent=above.get("agent_id"),
         start_time_ms=start,
-        duration_ms=duration,
+        duration=duration,
         status="ERROR" if failed else "OK",
         attributes=attributes,
     )
-    evidence.memory.runs.setdefault(agent, []).append([start, start + duration, run.prompt])
+    evidence.memory.runs.setdefault(agent, []).append([start, start + duration[0], run.prompt])
     for launch in (run.launch, run.tool):
         if launch and launch.get("tool_name") in SUBAGENT_TOOLS and "tool_use_id" in launch:
             maker.forget("tool", launch["tool_use_id"])

@@ -6,7 +6,7 @@ Belongs here: ids, parents, common attributes. Does not: which notes form which 
 from leo_telemetry_pipeline.sources.claude import ids
 from leo_telemetry_pipeline.sources.claude.evidence import Evidence
 from leo_telemetry_pipeline.sources.claude.runs import number_at, runs_of
-from leo_telemetry_pipeline.span import InvalidSpan, Span
+from leo_telemetry_pipeline.span import InvalidSpan, Lasted, Span, lasted_between
 
 
 class Maker:
@@ -76,7 +76,7 @@ class Maker:
             agent=agent or note.get("agent_id"),
             parent=parent,
             start_time_ms=note["start_ns"] // 1_000_000,
-            duration_ms=ms(note["end_ns"] - note["start_ns"]),
+            duration=lasted_between(note["start_ns"], note["end_ns"]),
             status=status,
             attributes=attributes,
         )
@@ -99,7 +99,7 @@ class Maker:
             agent=note.get("agent_id"),
             parent=None if note["trace"] else "",
             start_time_ms=note["at_ns"] // 1_000_000 - duration,
-            duration_ms=duration,
+            duration=(duration, None),
             status=status,
             attributes=attributes,
         )
@@ -112,7 +112,7 @@ class Maker:
         kind: tuple[str, str],
         *,
         start_time_ms: int,
-        duration_ms: int | None,
+        duration: Lasted | None,
         attributes: dict,
         status: str | None = None,
         agent: str | None = None,
@@ -126,8 +126,9 @@ class Maker:
         own = self.id_of(*key)
         if own in self.evidence.memory.built:
             return
-        if duration_ms is not None:
+        if duration is not None:
             self.evidence.memory.built[own] = None
+        duration_ms, rest_us = (None, None) if duration is None else duration
         prompt, above = self._place(prompt, key[0], agent, start_time_ms, parent)
         columns = note.get("columns", {})
         common = {**note.get("resource", {}), **chosen(note), "service.name": "claude-code", "session.id": self.session}
@@ -143,6 +144,7 @@ class Maker:
                 start_time_ms=start_time_ms,
                 end_time_ms=None if duration_ms is None else start_time_ms + duration_ms,
                 duration_ms=duration_ms,
+                duration_rest_us=rest_us,
                 project=columns.get("project") or self.evidence.memory.project or self.project,
                 sd_id=columns.get("sd_id"),
                 workflow_execution_id=columns.get("workflow_execution_id"),
@@ -168,11 +170,6 @@ class Maker:
     def _prompt_of_run(self, agent: str, number: int) -> str | None:
         runs = self.runs.get(agent, [])
         return runs[number - 1].prompt if number <= len(runs) else None
-
-
-def ms(nanoseconds: int) -> int:
-    """Return nanoseconds rounded to milliseconds."""
-    return (nanoseconds + 500_000) // 1_000_000
 
 
 def chosen(*notes: dict | None) -> dict:

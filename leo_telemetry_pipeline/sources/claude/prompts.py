@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from leo_telemetry_pipeline.sources.claude import ids, names
 from leo_telemetry_pipeline.sources.claude.evidence import QUIET_S, Evidence
-from leo_telemetry_pipeline.sources.claude.maker import Maker, chosen, ms
+from leo_telemetry_pipeline.sources.claude.maker import Maker, chosen
 from leo_telemetry_pipeline.sources.claude.runs import SubagentRun, is_echo
+from leo_telemetry_pipeline.span import Lasted, lasted_between
 
 # A tool that ends this long after a Stop ran after that Stop, so the Stop was blocked. Concurrent hooks are recorded
 # within less time.
@@ -24,12 +25,12 @@ _ABORTED = "AbortError"
 
 @dataclass
 class Prompt:
-    """A prompt. Times are epoch ms; ``duration_ms`` and ``status`` are None if it was not answered."""
+    """A prompt. Times are epoch ms; ``duration`` and ``status`` are None if it was not answered."""
 
     key: str
     source: dict
     start_ms: int
-    duration_ms: int | None
+    duration: Lasted | None
     status: str | None
     span_type: str
     span_name: str
@@ -55,7 +56,7 @@ def _add(maker: Maker, prompt: Prompt) -> None:
         ("prompt", prompt.key),
         (prompt.span_type, prompt.span_name),
         start_time_ms=prompt.start_ms,
-        duration_ms=prompt.duration_ms,
+        duration=prompt.duration,
         status=prompt.status,
         attributes=chosen(*prompt.notes) | prompt.attributes,
     )
@@ -92,7 +93,8 @@ def _prompt(key: str, evidence: Evidence, interaction: dict | None, log: dict | 
     stop = _last_stop(key, evidence, stops)
     if interaction:
         _remember_turn(evidence, interaction)
-        start, duration = interaction["start_ns"] // 1_000_000, ms(interaction["end_ns"] - interaction["start_ns"])
+        start = interaction["start_ns"] // 1_000_000
+        duration = lasted_between(interaction["start_ns"], interaction["end_ns"])
         status = _status(evidence, interaction, stop)
         # The hook that reports the kind of prompt may be late.
         overtook = submitted is None and evidence.memory.hooked and not _is_built_in(log)
@@ -222,8 +224,8 @@ def _is_notification(evidence: Evidence, interaction: dict, log: dict | None) ->
     return False
 
 
-def _taken(start: dict | None, end: dict | None) -> int | None:
-    """Return the ms between two notes; None if their monotonic clocks differ, as after a reboot."""
+def _taken(start: dict | None, end: dict | None) -> Lasted | None:
+    """Return the time between two notes; None if their monotonic clocks differ, as after a reboot."""
     if start is None or end is None or end["monotonic_ns"] < start["monotonic_ns"]:
         return None
-    return ms(end["monotonic_ns"] - start["monotonic_ns"])
+    return lasted_between(start["monotonic_ns"], end["monotonic_ns"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from leo_telemetry_pipeline.sources.claude.evidence import QUIET_S, Evidence
 from leo_telemetry_pipeline.sources.otlp.conventions import SUBAGENT_TOOLS
+from leo_telemetry_pipeline.span import Lasted, lasted_between
 
 _END = float("inf")
 # An event repeated within this time was delivered twice: to continue, a sub-agent needs a request to the model.
@@ -191,12 +192,12 @@ def _link(run: SubagentRun, evidence: Evidence, executions: dict[str, dict]) -> 
         run.prompt = evidence.prompt_of(traces[0]) if traces else None
 
 
-def duration_of(run: SubagentRun, evidence: Evidence) -> int | None:
-    """Return the duration of a run in ms, None while it is uncertain."""
+def duration_of(run: SubagentRun, evidence: Evidence) -> Lasted | None:
+    """Return the duration of a run, None while it is uncertain."""
     if run.completed:
-        return run.completed["duration_ms"]
+        return run.completed["duration_ms"], None
     if run.launch and (duration := _foreground_ms(run.launch)) is not None:
-        return duration
+        return duration, None
     if run.ends:
         last = run.ends[-1]
         # A user's hook may have blocked this end; then another end follows.
@@ -214,7 +215,7 @@ def _goes_on(end: dict, evidence: Evidence) -> bool:
     return not any(moment > end["monotonic_ns"] for moment in evidence.submissions)
 
 
-def _by_descendants(run: SubagentRun, evidence: Evidence) -> int | None:
+def _by_descendants(run: SubagentRun, evidence: Evidence) -> Lasted | None:
     last = max(note["end_ns"] for note in run.inside)
     key = run.tool.get("tool_use_id", "") if run.tool else ""
     execution = evidence.executions.get(key)
@@ -224,16 +225,17 @@ def _by_descendants(run: SubagentRun, evidence: Evidence) -> int | None:
     patience = {} if is_foreground else {"patience_s": QUIET_S}
     if any(evidence.may_wait(note, **patience) for note in run.inside):
         return None
-    return max(0, last // 1_000_000 - run.start_ms)
+    return max(0, last // 1_000_000 - run.start_ms), None
 
 
 def _elapsed(first: dict, second: dict) -> int:
     return (second["monotonic_ns"] - first["monotonic_ns"] + 500_000) // 1_000_000
 
 
-def _elapsed_or_none(first: dict, second: dict) -> int | None:
-    """Return the ms between two notes; None if their monotonic clocks differ, as after a reboot."""
-    return _elapsed(first, second) if second["monotonic_ns"] >= first["monotonic_ns"] else None
+def _elapsed_or_none(first: dict, second: dict) -> Lasted | None:
+    """Return the time between two notes; None if their monotonic clocks differ, as after a reboot."""
+    began, ended = first["monotonic_ns"], second["monotonic_ns"]
+    return lasted_between(began, ended) if ended >= began else None
 
 
 def is_launch(tool: dict) -> bool:

@@ -6,8 +6,9 @@ Belongs here: which notes form the span of a tool, and which tools launch a sub-
 
 from leo_telemetry_pipeline.sources.claude import ids, names
 from leo_telemetry_pipeline.sources.claude.evidence import QUIET_S
-from leo_telemetry_pipeline.sources.claude.maker import Maker, chosen, interrupted, ms
+from leo_telemetry_pipeline.sources.claude.maker import Maker, chosen, interrupted
 from leo_telemetry_pipeline.sources.claude.runs import SubagentRun, is_launch
+from leo_telemetry_pipeline.span import Lasted, lasted_between
 
 
 def make_tools(maker: Maker) -> None:
@@ -60,7 +61,7 @@ def _tool(maker: Maker, key: str, used: dict | None, tool: dict | None) -> None:
     if interval is None or prompt is None:
         return
     status, error = _outcome(maker, key, used, tool)
-    common = {"start_time_ms": interval[0], "duration_ms": interval[1], "status": status}
+    common = {"start_time_ms": interval[0], "duration": interval[1], "status": status}
     attributes = chosen(tool) | {"tool_use_id": key} | interrupted(used) | error
     kind = names.tool_kind(source)
     maker.add(source, prompt, ("tool", key), kind, agent=source.get("agent_id"), attributes=attributes, **common)
@@ -81,17 +82,17 @@ def _outcome(maker: Maker, key: str, used: dict | None, tool: dict | None) -> tu
     return "ERROR", {"error.type": error} if error else {}
 
 
-def _ran(maker: Maker, used: dict | None, tool: dict | None) -> tuple[int, int] | None:
-    """Return start and duration in ms of a tool's execution, None if unknown or if it never ran."""
+def _ran(maker: Maker, used: dict | None, tool: dict | None) -> tuple[int, Lasted] | None:
+    """Return start in ms and duration of a tool's execution, None if unknown or if it never ran."""
     evidence = maker.evidence
     execution = evidence.executions.get((used or tool or {})["tool_use_id"])
     if execution and tool and used is None and _is_only_launch(maker, tool, execution):
         return None
     if execution:
-        return execution["start_ns"] // 1_000_000, ms(execution["end_ns"] - execution["start_ns"])
+        return execution["start_ns"] // 1_000_000, lasted_between(execution["start_ns"], execution["end_ns"])
     if used:
         if "tool_name" in used and "duration_ms" in used:
-            return used["wall_ns"] // 1_000_000 - used["duration_ms"], used["duration_ms"]
+            return used["wall_ns"] // 1_000_000 - used["duration_ms"], (used["duration_ms"], None)
         evidence.use(used)
         return None
     return _ran_by_waits(maker, tool) if tool else None
@@ -102,8 +103,8 @@ def _is_only_launch(maker: Maker, tool: dict, execution: dict) -> bool:
     return is_launch(tool) and execution.get("success") is not False and maker.evidence.may_wait(tool, QUIET_S)
 
 
-def _ran_by_waits(maker: Maker, tool: dict) -> tuple[int, int] | None:
-    """Return start and duration in ms of a tool without a reported execution, None if refused or if one may come."""
+def _ran_by_waits(maker: Maker, tool: dict) -> tuple[int, Lasted] | None:
+    """Return start in ms and duration of a tool without a reported execution, None if refused or if one may come."""
     waits = [wait for wait in maker.evidence.of("tool.blocked_on_user") if wait["parent"] == tool["span"]]
     if any(wait.get("decision") == "reject" for wait in waits):
         maker.forget("tool", tool["tool_use_id"])
@@ -113,4 +114,4 @@ def _ran_by_waits(maker: Maker, tool: dict) -> tuple[int, int] | None:
     if maker.evidence.may_wait(tool):
         return None
     start = max([tool["start_ns"], *(wait["end_ns"] for wait in waits)])
-    return start // 1_000_000, ms(max(0, tool["end_ns"] - start))
+    return start // 1_000_000, lasted_between(start, max(start, tool["end_ns"]))

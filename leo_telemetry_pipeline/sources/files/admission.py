@@ -91,7 +91,7 @@ class FileCheck:
             return
         self.wrong[wrong] += 1
         if wrong == plausible.CONTRADICTION and self.rules.end_wins and span.end_time_ms is not None:
-            span.duration_ms = span.end_time_ms - span.start_time_ms
+            span.duration_ms, span.duration_rest_us = span.end_time_ms - span.start_time_ms, None
 
     def _wrong_with(self, span: Span) -> str | None:
         return plausible.wrong_with(

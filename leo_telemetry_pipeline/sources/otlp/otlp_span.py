@@ -12,7 +12,7 @@ from typing import NamedTuple
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.sources.otlp import conventions
 from leo_telemetry_pipeline.sources.rows import whole
-from leo_telemetry_pipeline.span import LATEST_MS, LATEST_NS, RESERVED_TYPES, InvalidSpan, Span
+from leo_telemetry_pipeline.span import LATEST_MS, LATEST_NS, RESERVED_TYPES, InvalidSpan, Span, lasted_between
 
 MAX_SPANS = 10_000
 MAX_PARTS = 10_000
@@ -181,6 +181,7 @@ class Reading:
         span_type, span_name = conventions.kind(given.name, given.attributes)
         columns, attributes = self._attributes(given, resource)
         start, end = given.start_ns, given.end_ns
+        duration_ms, rest_us = lasted_between(start, end) if end else (None, None)
         span = Span(
             trace_id=_uuid(given.trace_id, 32, "traceId"),
             span_id=_uuid(given.span_id, 16, "spanId"),
@@ -189,7 +190,8 @@ class Reading:
             span_name=span_name,
             start_time_ms=start // 1_000_000,
             end_time_ms=end // 1_000_000 if end else None,
-            duration_ms=(end - start + 500_000) // 1_000_000 if end else None,
+            duration_ms=duration_ms,
+            duration_rest_us=rest_us,
             project=self.project,
             status=given.status,
             attributes=attributes,

@@ -45,7 +45,7 @@ class Durations:
     def __init__(self) -> None:
         self.seen_on = self.count = 0
         self.sum_ms = 0.0
-        self.min_ms = self.max_ms = -1
+        self.min_ms = self.max_ms = -1.0
         self._parts: list[_Part] = []
 
     def add(
@@ -54,8 +54,8 @@ class Durations:
         seen_on: int,
         count: int,
         sum_ms: float,
-        min_ms: int,
-        max_ms: int,
+        min_ms: float,
+        max_ms: float,
         buckets: memoryview,
         counts: memoryview | None,
         base: date,
@@ -75,7 +75,7 @@ class Durations:
         self._add(other.seen_on, other.count, other.sum_ms, other.min_ms, other.max_ms)
         self._parts += other._parts
 
-    def _add(self, seen_on: int, count: int, sum_ms: float, min_ms: int, max_ms: int) -> None:
+    def _add(self, seen_on: int, count: int, sum_ms: float, min_ms: float, max_ms: float) -> None:
         self.seen_on |= seen_on
         self.min_ms = min_ms if not self.count else min(self.min_ms, min_ms)
         self.max_ms = max(self.max_ms, max_ms)

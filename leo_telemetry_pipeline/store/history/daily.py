@@ -30,8 +30,9 @@ _COLUMNS = {
     "day": ("int4send(h.day - %(first)s::date)", ">i4"),
     "count": ("int8send(h.count)", ">i8"),
     "sum_ms": ("float8send(h.sum_ms)", ">f8"),
-    "min_ms": ("int8send(h.min_ms)", ">i8"),
-    "max_ms": ("int8send(h.max_ms)", ">i8"),
+    "min_ms": ("float8send(h.min_ms)", ">f8"),
+    "max_ms": ("float8send(h.max_ms)", ">f8"),
+    "fine_count": ("int8send(h.fine_count)", ">i8"),
     "sizes": ("int4send(cardinality(h.buckets))", ">i4"),
     "buckets": (ELEMENTS.format("h.buckets"), BUCKETS),
     "spans": (ELEMENTS.format("h.counts"), SPANS),
@@ -127,9 +128,9 @@ def medians(
 ) -> tuple[list[tuple[np.ndarray, ...]], list[int]]:
     """Return the stored daily P50s and centers of the dimensions ``wanted`` in a window.
 
-    First, arrays: index of the dimension, day since the start of the window, spans, P50 in ms, center. Second, the
-    indexes of dimensions that lack these on some day, such as a day with several projects: these are left out of the
-    arrays and need ``read``. Uncounted days have no rows.
+    First, arrays: index of the dimension, day since the start of the window, spans, P50 in ms, center, and spans with
+    microseconds. Second, the indexes of dimensions that lack these on some day, such as a day with several projects:
+    these are left out of the arrays and need ``read``. Uncounted days have no rows.
     """
     parameters = _parameters(window, window.days, ()) | {
         "types": sorted({dimension_type for dimension_type, _ in wanted}),
@@ -142,12 +143,14 @@ def medians(
         "int8send(count)",
         "float8send(p50_ms)",
         "float8send(center)",
+        "int8send(fine)",
     )
     with database.transaction() as cursor:
         cursor.execute(
             f"""
             WITH days AS MATERIALIZED (
                 SELECT d.number, h.day - %(first)s::date AS day, sum(h.count)::bigint AS count,
+                       sum(h.fine_count)::bigint AS fine,
                        CASE WHEN count(*) = 1 THEN min(h.p50_ms) END AS p50_ms,
                        CASE WHEN count(*) = 1 THEN min(h.center) END AS center
                 FROM {_WANTED}, {_HISTORY} AND {_IS_WANTED} GROUP BY 1, 2
@@ -159,11 +162,10 @@ def medians(
             parameters,
         )
         [(*sent, unknown)] = cursor.fetchall()
-    dtypes = (">i4", ">i4", ">i8", ">f8", ">f8")
+    dtypes = (">i4", ">i4", ">i8", ">f8", ">f8", ">i8")
     arrays = [np.frombuffer(column, dtype) for column, dtype in zip(sent, dtypes, strict=True)]
-    dimension, day, count = (array.astype(np.int64) for array in arrays[:3])
-    p50_ms, center = (array.astype(np.float64) for array in arrays[3:])
-    return [(dimension, day, count, p50_ms, center)], sorted(unknown)
+    kinds = (np.int64, np.int64, np.int64, np.float64, np.float64, np.int64)
+    return [tuple(array.astype(kind) for array, kind in zip(arrays, kinds, strict=True))], sorted(unknown)
 
 
 def queue_share(database: Database, window: Window, dimension: Dimension, seen: Sequence[str]) -> dict[date, float]:
@@ -174,7 +176,7 @@ def queue_share(database: Database, window: Window, dimension: Dimension, seen: 
     sql, parameters = observations([dimension[0]], seen, folded_names.of(database))
     rows = database.rows(
         f"""
-        SELECT day, sum(queue_wait_ms)::float8, sum(judged_ms)::float8 FROM ({sql}) AS o {OBSERVED}
+        SELECT day, sum(queue_wait_ms)::float8, sum(coalesce(fine_ms, judged_ms)) FROM ({sql}) AS o {OBSERVED}
         WHERE dimension_key = %(key)s
           AND NOT EXISTS (SELECT FROM telemetry_sealed_days AS s WHERE s.day = o.day AND s.dropped_at IS NOT NULL)
         GROUP BY 1 HAVING count(queue_wait_ms) > 0
@@ -198,9 +200,9 @@ def _fresh_days(window: Window, uncounted: Sequence[date]) -> list[date]:
 def _rows(results: list[tuple]) -> Rows:
     sent = dict(zip(_COLUMNS, map(b"".join, zip(*results, strict=True)), strict=True))
     read: dict[str, np.ndarray] = {name: np.frombuffer(sent[name], dtype) for name, (_, dtype) in _COLUMNS.items()}
-    sum_ms = read.pop("sum_ms").astype(np.float64)
+    floats = {name: read.pop(name).astype(np.float64) for name in ("sum_ms", "min_ms", "max_ms")}
     whole = {name: (of["value"] if of.dtype.names else of).astype(np.int64) for name, of in read.items()}
-    return _merged(Rows(sum_ms=sum_ms, ends=np.cumsum(whole.pop("sizes")), **whole))
+    return _merged(Rows(**floats, ends=np.cumsum(whole.pop("sizes")), **whole))
 
 
 def _merged(rows: Rows) -> Rows:
@@ -221,6 +223,7 @@ def _merged(rows: Rows) -> Rows:
         np.add.reduceat(rows.sum_ms[together], starts),
         np.minimum.reduceat(rows.min_ms[together], starts),
         np.maximum.reduceat(rows.max_ms[together], starts),
+        np.add.reduceat(rows.fine_count[together], starts),
         np.cumsum(np.bincount(cells // width)),
         cells % width + lowest,
         # As floats, sums are exact up to 2**53 spans.

@@ -4,7 +4,7 @@ Belongs here: counting days, and sealing a day before its spans may be dropped.
 Does not: which days are stale (staleness), reading history (buckets, daily), aggregating days (blocks), percentiles
 (analysis.bucket_percentiles).
 
-Bucket i holds durations d with GAMMA**(i-1) < d <= GAMMA**i, bucket -1 zeros: a relative error of at most 0.5 %
+Bucket i holds durations d in ms with GAMMA**(i-1) < d <= GAMMA**i, ZERO_BUCKET zeros: a relative error of at most 0.5 %
 (Masson, Rim and Lee, "DDSketch", VLDB 2019).
 """
 
@@ -13,6 +13,7 @@ from datetime import date, datetime
 
 import psycopg2.extensions
 
+from leo_telemetry_pipeline.daily_rows import ZERO_BUCKET
 from leo_telemetry_pipeline.dimension import OTHER_KEYS
 from leo_telemetry_pipeline.store import folded_names
 from leo_telemetry_pipeline.store.days import whole
@@ -25,8 +26,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 
 ERROR = 0.005
 GAMMA = 1 + ERROR
-ZERO_BUCKET = -1
-# A duration of 0 ms means less than this.
+# In whole ms, a duration of 0 means less than this.
 LEAST_MS = 0.5
 # Share of the fastest, and of the slowest, spans of a day that its center leaves out.
 TRIMMED = 0.1
@@ -35,18 +35,20 @@ TRIMMED = 0.1
 COUNTED = f"""
 WITH bucketed AS (
     SELECT dimension_key, dimension_type, project, day,
-           CASE WHEN judged_ms = 0 THEN {ZERO_BUCKET}
-                ELSE ceil(ln(judged_ms::double precision) / ln({GAMMA!r}::double precision))::integer END AS bucket,
-           count(*) AS n, sum(judged_ms::double precision) AS total, min(judged_ms) AS least, max(judged_ms) AS most
-    FROM ({{observations}}) AS o {OBSERVED}
+           CASE WHEN ms < 0.0005 THEN {ZERO_BUCKET}
+                ELSE ceil(ln(ms) / ln({GAMMA!r}::double precision))::integer END AS bucket,
+           count(*) AS n, sum(ms) AS total, min(ms) AS least, max(ms) AS most, count(fine_ms) AS fine
+    FROM (SELECT *, coalesce(fine_ms, judged_ms::double precision) AS ms FROM ({{observations}}) AS o {OBSERVED}) AS o
     GROUP BY 1, 2, 3, 4, 5
 ), summed AS (
     SELECT day, dimension_type, dimension_key, project, sum(n)::bigint AS count, sum(total) AS sum_ms,
-           min(least) AS min_ms, max(most) AS max_ms, array_agg(bucket) AS buckets, array_agg(n) AS counts
+           min(least) AS min_ms, max(most) AS max_ms, sum(fine)::bigint AS fine_count, array_agg(bucket) AS buckets,
+           array_agg(n) AS counts
     FROM bucketed
     GROUP BY dimension_key, dimension_type, project, day
 )
-SELECT day, dimension_type, dimension_key, project, count, sum_ms, min_ms, max_ms, sorted.buckets, sorted.counts
+SELECT day, dimension_type, dimension_key, project, count, sum_ms, min_ms, max_ms, fine_count, sorted.buckets,
+       sorted.counts
 FROM summed CROSS JOIN LATERAL (
     SELECT array_agg(bucket ORDER BY bucket) AS buckets, array_agg(n ORDER BY bucket) AS counts
     FROM unnest(summed.buckets, summed.counts) AS b (bucket, n)
@@ -55,7 +57,7 @@ FROM summed CROSS JOIN LATERAL (
 
 # P50 of a day, by the rule of analysis.bucket_percentiles.
 _AT_RANK = f"""sum(
-    CASE WHEN bucket < 0 THEN 0
+    CASE WHEN bucket <= {ZERO_BUCKET} THEN 0
          ELSE {GAMMA!r}::float8 ^ (bucket - 1) * (1 + {ERROR!r} * ({{rank}} - upto + n + 0.5::float8) / n) END
 ) FILTER (WHERE {{rank}} >= upto - n AND {{rank}} < upto)"""
 MEDIAN = f"""(
@@ -68,7 +70,7 @@ MEDIAN = f"""(
 
 # Mean of the log durations of a day without its fastest and slowest tenth, by the rule of analysis.bucket_percentiles.
 CENTER = f"""(
-    SELECT sum(weight * CASE WHEN bucket < 0 THEN ln({LEAST_MS!r}::float8)
+    SELECT sum(weight * CASE WHEN bucket <= {ZERO_BUCKET} THEN ln({LEAST_MS!r}::float8)
                              ELSE (bucket - 0.5) * ln({GAMMA!r}::float8) END) / sum(weight)
     FROM (
         SELECT bucket, greatest(0, least(upto, (1 - {TRIMMED!r}::float8) * count)
@@ -200,8 +202,8 @@ def _count(
     middle = f"{MEDIAN}, {CENTER}" if until is None else "NULL::float8, NULL::float8"
     cursor.execute(
         "INSERT INTO duration_histograms (day, dimension_type, dimension_key, project, part, count, sum_ms, min_ms,"
-        " max_ms, buckets, counts, p50_ms, center) SELECT day, dimension_type, dimension_key, project, %(part)s, count,"
-        f" sum_ms, min_ms, max_ms, buckets, counts, {middle}"
+        " max_ms, fine_count, buckets, counts, p50_ms, center) SELECT day, dimension_type, dimension_key, project,"
+        f" %(part)s, count, sum_ms, min_ms, max_ms, fine_count, buckets, counts, {middle}"
         f" FROM ({COUNTED.format(observations=sql)}) AS counted",
         parameters | window.parameters() | {"part": part, "created_from": created[0], "created_to": created[1]},
     )
@@ -223,7 +225,7 @@ def _pool(cursor: psycopg2.extensions.cursor, day: date, part: int) -> int:
         for rows, *row in cursor.fetchall():
             cursor.execute(
                 "INSERT INTO duration_histograms (day, dimension_type, dimension_key, project, part, count, sum_ms,"
-                " min_ms, max_ms, buckets, counts) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                " min_ms, max_ms, fine_count, buckets, counts) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
                 (day, dimension_type, OTHER_KEYS, row[0], part, *row[1:]),
             )
             removed += rows - 1
@@ -246,7 +248,8 @@ WITH least AS (
     SELECT project, array_agg(bucket ORDER BY bucket) AS buckets, array_agg(n ORDER BY bucket) AS counts
     FROM entries GROUP BY 1
 )
-SELECT count(*), project, sum(count)::bigint, sum(sum_ms), min(min_ms), max(max_ms), arrays.buckets, arrays.counts
+SELECT count(*), project, sum(count)::bigint, sum(sum_ms), min(min_ms), max(max_ms), sum(fine_count)::bigint,
+       arrays.buckets, arrays.counts
 FROM removed JOIN arrays USING (project) GROUP BY project, arrays.buckets, arrays.counts
 """
 

@@ -32,7 +32,15 @@ FORMAT = "1"
 GROUP = 50_000
 ROWS_AT_ONCE = 10_000
 _NAMES = (*COLUMNS, "created_at")
-_TYPES = {"trace_id": "uuid", "span_id": "uuid", "parent_span_id": "uuid", "created_at": "timestamptz"}
+# Archives of unreleased versions lack the microseconds.
+_REQUIRED = frozenset(_NAMES) - {"duration_rest_us"}
+_TYPES = {
+    "trace_id": "uuid",
+    "span_id": "uuid",
+    "parent_span_id": "uuid",
+    "duration_rest_us": "smallint",
+    "created_at": "timestamptz",
+}
 _AS_TEXT = {"trace_id", "span_id", "parent_span_id", "attributes"}
 _OF_A_PART = (
     "start_time_ms >= %(from_ms)s AND start_time_ms < %(to_ms)s"
@@ -133,8 +141,8 @@ def restore(
     """
     read = new = 0
     with parquet.opened(path) as file:
-        if missing := [name for name in _NAMES if name not in file.schema_arrow.names]:
-            raise UserError(f"{path} has no column {', '.join(missing)}: it was changed after it was archived")
+        if missing := _REQUIRED.difference(file.schema_arrow.names):
+            raise UserError(f"{path} has no column {', '.join(sorted(missing))}: it was changed after it was archived")
         database.rows(
             "SELECT ensure_trace_partitions(day, day) FROM telemetry_sealed_days WHERE archive_id::text = %s",
             (archive_id,),
@@ -165,7 +173,7 @@ def _put_back(database: Database, batch: "pa.RecordBatch", archive_id: str) -> i
             # Set created_at too, since the sealed history has counted the complete span already.
             f" ON CONFLICT ({ends.KEY}) DO UPDATE SET {ends.FROM_EXCLUDED}, created_at = excluded.created_at"
             f" WHERE {ends.WITHOUT_END} AND (excluded.duration_ms IS NOT NULL OR excluded.end_time_ms IS NOT NULL)",
-            {name: batch.column(name).to_pylist() for name in _NAMES},
+            {name: _values(batch, name) for name in _NAMES},
         )
         new = cursor.rowcount
         if new:
@@ -175,6 +183,10 @@ def _put_back(database: Database, batch: "pa.RecordBatch", archive_id: str) -> i
                 (archive_id,),
             )
         return new
+
+
+def _values(batch: "pa.RecordBatch", name: str) -> list:
+    return batch.column(name).to_pylist() if name in batch.schema.names else [None] * batch.num_rows
 
 
 def _type(name: str) -> str:
@@ -211,7 +223,7 @@ def _write(path: Path, part: Part, fetched: Iterator[list[tuple]]) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    types = {"bigint": pa.int64(), "timestamptz": pa.timestamp("us", "UTC")}
+    types = {"bigint": pa.int64(), "smallint": pa.int16(), "timestamptz": pa.timestamp("us", "UTC")}
     schema = pa.schema([(name, types.get(_type(name), pa.string())) for name in _NAMES])
     spans = 0
     path.unlink(missing_ok=True)

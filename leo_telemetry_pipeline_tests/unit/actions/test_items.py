@@ -158,7 +158,7 @@ def test_whole_ratios_have_no_decimal_and_others_have_one():
 def test_times_are_written_in_ms_below_a_second_and_in_seconds_above():
     """Lost: the output of `findings` differs from the required format."""
     written = {
-        0.0: "0ms", 0.4: "0ms", 45.0: "45ms", 999.0: "999ms", 999.4: "999ms", 999.6: "1s", 1000.0: "1s",
+        0.0: "0ms", 0.4: "0.4ms", 45.0: "45ms", 999.0: "999ms", 999.4: "999ms", 999.6: "1s", 1000.0: "1s",
         1500.0: "1.5s", 15000.0: "15s", 150000.0: "150s", 108040.0: "108s", 1e9: "1000000s",
     }  # fmt: skip
     assert {value: milliseconds(value) for value in written} == written

@@ -10,7 +10,7 @@ import pytest
 
 from leo_telemetry_pipeline.analysis import compare
 from leo_telemetry_pipeline.analysis.compare import FASTER, NO_EVIDENCE, SLOWER, Side
-from leo_telemetry_pipeline.daily_rows import Rows
+from leo_telemetry_pipeline.daily_rows import ZERO_BUCKET, Rows
 
 GAMMA = 1.005
 MONDAY = 4
@@ -21,7 +21,8 @@ def side_of(days: Sequence[Any], first: int = MONDAY) -> Side:
     of_day = [np.asarray(each, dtype=float) for each in days if len(each)]
     numbers = [first + place for place, each in enumerate(days) if len(each)]
     buckets = [
-        np.where(each <= 0, -1, np.ceil(np.log(np.maximum(each, 1)) / np.log(GAMMA))).astype(int) for each in of_day
+        np.where(each <= 0, ZERO_BUCKET, np.ceil(np.log(np.maximum(each, 1)) / np.log(GAMMA))).astype(int)
+        for each in of_day
     ]
     lowest = min(int(each.min()) for each in buckets)
     spans = np.zeros((len(of_day), max(int(each.max()) for each in buckets) - lowest + 1))
@@ -186,13 +187,18 @@ def test_students_t_matches_published_tables(freedom: float, expected: float):
 def test_a_side_has_the_rows_of_one_dimension_by_day():
     """Lost: another dimension's spans would be compared, or days would be mixed up."""
     portions = [
-        Rows(*map(np.array, ([1, 0], [2, 1], [3, 9], [3.0, 9.0], [1, 1], [7, 9], [2, 3], [10, 12, 50], [1, 2, 9]))),
-        Rows(*map(np.array, ([1], [0], [4], [4.0], [0], [5], [1], [-1], [4]))),
+        Rows(
+            *map(
+                np.array, ([1, 0], [2, 1], [3, 9], [3.0, 9.0], [1, 1], [7, 9], [3, 0], [2, 3], [10, 12, 50], [1, 2, 9])
+            )
+        ),
+        Rows(*map(np.array, ([1], [0], [4], [4.0], [0], [5], [0], [1], [ZERO_BUCKET], [4]))),
     ]
     found = compare.side(portions, 1, 700)
     assert found is not None
     assert found.days.tolist() == [700, 702]
-    assert (found.lowest, found.count, found.min_ms, found.max_ms) == (-1, 7, 0, 7)
+    assert (found.lowest, found.count, found.min_ms, found.max_ms) == (ZERO_BUCKET, 7, 0, 7)
+    assert found.resolution_ms == 1
     assert found.spans[0].nonzero()[0].tolist() == [0]
-    assert found.spans[1].nonzero()[0].tolist() == [11, 13]
+    assert found.spans[1].nonzero()[0].tolist() == [10 - ZERO_BUCKET, 12 - ZERO_BUCKET]
     assert compare.side(portions, 2, 700) is None

@@ -11,7 +11,7 @@ import pytest
 from leo_telemetry_pipeline.analysis import trends
 from leo_telemetry_pipeline.analysis.changes import ChangePoint, Series, day_number
 from leo_telemetry_pipeline.cli.trends import BARS, percent, spark
-from leo_telemetry_pipeline.daily_rows import Rows
+from leo_telemetry_pipeline.daily_rows import ZERO_BUCKET, Rows
 from leo_telemetry_pipeline.defs.ui import charts
 
 GAMMA = 1.005
@@ -29,6 +29,7 @@ def rows_of(days: dict[tuple[int, int], dict[int, int]]) -> Rows:
         sum_ms=np.array([float(sum(each.values())) for each in buckets]),
         min_ms=np.array([0 if min(each) < 0 else int(GAMMA ** (min(each) - 1)) for each in buckets]),
         max_ms=np.array([int(GAMMA ** max(each)) + 1 for each in buckets]),
+        fine_count=np.array([0 for _ in buckets]),
         ends=np.cumsum([len(each) for each in buckets]),
         buckets=np.array([number for each in numbers for number in each]),
         spans=np.array([each[number] for each, ours in zip(buckets, numbers, strict=True) for number in ours]),
@@ -37,7 +38,7 @@ def rows_of(days: dict[tuple[int, int], dict[int, int]]) -> Rows:
 
 def test_days_are_placed_correctly_whatever_portion_they_are_in():
     """Lost: a day shows another day's duration, or a day without spans shows 0."""
-    first, second = rows_of({(1, 0): {100: 3}, (0, 2): {200: 5}}), rows_of({(1, 3): {-1: 2}})
+    first, second = rows_of({(1, 0): {100: 3}, (0, 2): {200: 5}}), rows_of({(1, 3): {ZERO_BUCKET: 2}})
     found = trends.daily([first, second], 2, 4, GAMMA)
     assert found.count.tolist() == [[0, 0, 5, 0], [3, 0, 0, 2]]
     assert found.sum_ms.tolist() == [[0, 0, 5, 0], [3, 0, 0, 2]]
@@ -60,7 +61,7 @@ def changed(days: int, step: int, *, gaps: tuple[int, ...] = ()) -> trends.Daily
     count = np.where(np.arange(days) < step, 80, 40) + rng.integers(-4, 5, days)
     count[list(gaps)], p50_ms[list(gaps)] = 0, np.nan
     rows = (p50_ms * ratio for ratio in (1, 1.5, 1.7, 2))
-    return trends.Daily(count[None], (p50_ms * count)[None], *(row[None] for row in rows))
+    return trends.Daily(count[None], (p50_ms * count)[None], *(row[None] for row in rows), fine_count=count[None])
 
 
 def test_changes_of_duration_and_volume_are_found_on_their_day():
@@ -153,7 +154,9 @@ def test_a_plot_is_an_image_that_marks_changes_and_has_gaps_on_days_without_span
 def test_zeros_and_single_days_can_be_plotted(p50_ms: float):
     """Lost: the asset crashes on dimensions that take less than a millisecond."""
     one = np.array([[np.nan, p50_ms, np.nan]])
-    found = trends.Daily(np.array([[0, 4, 0]]), np.nan_to_num(one), one, one, one, one)
+    found = trends.Daily(
+        np.array([[0, 4, 0]]), np.nan_to_num(one), one, one, one, one, fine_count=np.array([[0, 4, 0]])
+    )
     assert "nan" not in ElementTree.tostring(svg_of(charts.trend("gate:A", FIRST, found, 0, NONE))).decode()
 
 

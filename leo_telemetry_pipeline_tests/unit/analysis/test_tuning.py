@@ -26,6 +26,7 @@ def by_bucket(days: list[tuple[int, int, np.ndarray]]) -> Rows:
         nothing,
         nothing,
         nothing,
+        nothing,
         np.cumsum([len(buckets) for buckets, _ in found]),
         np.concatenate([buckets for buckets, _ in found]),
         np.concatenate([spans for _, spans in found]),

@@ -69,6 +69,27 @@ def test_usual_spellings_of_a_number_are_read(tmp_path, given_value, kept):
 
 
 @pytest.mark.parametrize(
+    ("row", "kept"),
+    [
+        ({"duration_ms": 5}, (5, None)),
+        ({"duration_ms": "5.0"}, (5, None)),
+        ({"duration_ms": 0.46}, (0, 460)),
+        ({"duration_ms": "5.5"}, (6, -500)),
+        ({"duration_ms": "1.499999"}, (1, 499)),
+        ({"duration_ms": "1234us"}, (1, 234)),
+        ({"duration_ms": "-0.0004"}, (0, None)),
+        ({"duration_ms": 5, "duration_rest_us": -300}, (5, -300)),
+        ({"duration_ms": "5", "duration_rest_us": "12"}, (5, 12)),
+        ({"duration_ms": "5", "duration_rest_us": ""}, (5, None)),
+    ],
+)
+def test_microseconds_are_kept_where_a_row_has_them(tmp_path, row, kept):
+    """Lost: work of half a millisecond would be 0 or 1 ms, and an exported table could not be read back as it was."""
+    made = one_span(tmp_path, **row)
+    assert (made.duration_ms, made.duration_rest_us) == kept
+
+
+@pytest.mark.parametrize(
     "text", ["2026-02-02T02:40:00.001Z", "2026-02-02T02:40:00.001", "2026-02-02 03:40:00.001+01:00"]
 )
 def test_times_may_be_iso_8601_and_default_to_utc(tmp_path, text):
@@ -104,6 +125,8 @@ def test_unknown_columns_become_attributes_except_the_database_s_own(tmp_path):
         ({"start_time_ms": True}, "start_time_ms is true, not a number"),
         ({"duration_ms": -1}, "duration_ms -1 is negative"),
         ({"duration_ms": "1_000"}, "duration_ms is not a number"),
+        ({"duration_ms": 0, "duration_rest_us": -1}, "duration_rest_us -1 is not the rest of duration_ms 0"),
+        ({"duration_ms": 9, "duration_rest_us": 500}, "duration_rest_us 500 is not the rest of duration_ms 9"),
         ({"duration_ms": float("inf")}, "duration_ms is not a number"),
         ({"end_time_ms": 5}, "end_time_ms 5 is before start_time_ms"),
         ({"attributes": [1]}, "attributes is a list, not an object"),

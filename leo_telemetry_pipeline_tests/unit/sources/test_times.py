@@ -184,6 +184,11 @@ def test_a_span_is_the_same_row_from_every_source(start_ns, took_ns):
             assert other.end_time_ms == first.end_time_ms
         took = other.end_time_ms - other.start_time_ms if other.duration_ms is None else other.duration_ms  # type: ignore[operator]
         assert took == first.duration_ms
+        if other.duration_rest_us is None:
+            # A duration alone does not show that its clock had microseconds.
+            assert read is by_rows or (start_ns % 10**6 == 0 and took_ns % 10**6 == 0)
+        else:
+            assert other.duration_rest_us == first.duration_rest_us
 
 
 def test_half_a_millisecond_is_rounded_up_and_a_tiny_negative_duration_is_zero():

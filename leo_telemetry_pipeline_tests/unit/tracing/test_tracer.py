@@ -62,6 +62,7 @@ def test_a_block_becomes_a_span_with_all_given_values(
         start_time_ms=NOW_S * 1000,
         end_time_ms=NOW_S * 1000 + 1234,
         duration_ms=1234,
+        duration_rest_us=400,
         sd_id="SD-1",
         project="shop",
         workflow_execution_id="w1",

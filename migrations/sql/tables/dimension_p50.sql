@@ -21,6 +21,7 @@ CREATE TABLE dimension_p50 (
     onset_day date,
     p_value double precision,
     learned jsonb,
+    resolution_ms double precision,
     PRIMARY KEY (run_id, dimension_type, dimension_key)
 );
 COMMENT ON TABLE dimension_p50 IS 'P50s, other percentiles and judgement per run and dimension.';
@@ -28,5 +29,7 @@ COMMENT ON COLUMN dimension_p50.outcome IS
     'Judgement: ok, bottleneck, too_few, no_baseline, switched_off, pooled. NULL: not judged yet.';
 COMMENT ON COLUMN dimension_p50.observed_p50_ms IS
     'P50 that is compared with the baseline: of the window, or for a learned baseline, since the onset.';
+COMMENT ON COLUMN dimension_p50.resolution_ms IS
+    'Observed P50 and learned baseline are known to this many ms. NULL: the baseline is configured, or there is none.';
 COMMENT ON COLUMN dimension_p50.learned IS
     'Judgement from daily P50s: the learned baseline, the change, and each guard with its numbers.';

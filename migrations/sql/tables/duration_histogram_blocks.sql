@@ -8,8 +8,8 @@ CREATE TABLE duration_histogram_blocks (
     seen_on bigint NOT NULL,
     count bigint NOT NULL,
     sum_ms double precision NOT NULL,
-    min_ms bigint NOT NULL,
-    max_ms bigint NOT NULL,
+    min_ms double precision NOT NULL,
+    max_ms double precision NOT NULL,
     packed bytea NOT NULL,
     PRIMARY KEY (first_day, days, dimension_type, dimension_key, project)
 );

@@ -7,12 +7,13 @@ CREATE TABLE duration_histograms (
     part integer NOT NULL DEFAULT 0 CHECK (part >= 0),
     count bigint NOT NULL,
     sum_ms double precision NOT NULL,
-    min_ms bigint NOT NULL,
-    max_ms bigint NOT NULL,
+    min_ms double precision NOT NULL,
+    max_ms double precision NOT NULL,
     buckets integer[] NOT NULL,
     counts bigint[] NOT NULL,
     p50_ms double precision,
     center double precision,
+    fine_count bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (day, dimension_type, dimension_key, project, part)
 );
 COMMENT ON TABLE duration_histograms IS 'Durations per day, dimension and project, in logarithmic buckets of 0.5 %.';
@@ -23,3 +24,5 @@ COMMENT ON COLUMN duration_histograms.p50_ms IS
     'Median within 0.5 %. NULL: the day has not ended, or was counted before this column existed.';
 COMMENT ON COLUMN duration_histograms.center IS
     'Mean of the log durations in ms without the fastest and slowest tenth. NULL where p50_ms is.';
+COMMENT ON COLUMN duration_histograms.fine_count IS
+    'Number of spans whose duration has microseconds. The day has whole milliseconds if they are under nine tenths.';

@@ -20,12 +20,16 @@ CREATE TABLE workflow_trace_log (
     status text,
     attributes jsonb DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT now(),
+    duration_rest_us smallint CONSTRAINT workflow_trace_log_duration_rest_us_check CHECK (
+        duration_rest_us >= -500 AND duration_rest_us <= 499 AND (duration_rest_us >= 0 OR duration_ms > 0)),
     CHECK (end_time_ms >= start_time_ms),
     PRIMARY KEY (trace_id, span_id, start_time_ms)
 ) PARTITION BY RANGE (start_time_ms);
 COMMENT ON TABLE workflow_trace_log IS
     'One row per span: a timed operation. A row without duration_ms and end_time_ms may get its end later, by the same '
     'key. A row with an end never changes.';
+COMMENT ON COLUMN workflow_trace_log.duration_rest_us IS
+    'Microseconds to add to duration_ms, which is rounded. NULL: the source has whole milliseconds.';
 
 -- Spans arrive roughly in the order of both times, so block ranges prune well and cost next to nothing.
 CREATE INDEX workflow_trace_log_start ON workflow_trace_log USING brin (start_time_ms);

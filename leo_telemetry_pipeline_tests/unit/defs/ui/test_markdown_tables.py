@@ -110,7 +110,7 @@ def test_a_table_with_a_hostile_name_equals_one_with_an_ordinary_name(table: str
 @pytest.mark.parametrize("name", NAMES)
 def test_a_chart_shows_a_hostile_name_literally(name: str):
     """Lost: a name breaks a chart, or adds elements to it."""
-    daily = trends.Daily(np.array([[4]]), *(np.array([[1.0]]) for _ in range(5)))
+    daily = trends.Daily(np.array([[4]]), *(np.array([[1.0]]) for _ in range(5)), fine_count=np.array([[4]]))
     drawn = (
         markdown_tables.observed_against_baseline(judged((name,))),
         charts.trend(name, TODAY, daily, 0, DimensionChanges((), ())),

@@ -61,10 +61,11 @@ def test_a_span_without_parent_is_a_root(parent):
 def test_durations_are_computed_in_nanoseconds_and_times_truncated_to_milliseconds():
     """Lost: short spans are wrong by up to a millisecond each."""
     made = one()
-    assert (made.start_time_ms, made.end_time_ms, made.duration_ms) == (
+    assert (made.start_time_ms, made.end_time_ms, made.duration_ms, made.duration_rest_us) == (
         1_795_372_139_107,
         1_795_372_139_118,
         10,
+        400,
     )
 
 

@@ -43,6 +43,7 @@ def test_all_fields_of_a_span_are_read() -> None:
             start_time_ms=1_795_372_139_107,
             end_time_ms=1_795_372_139_118,
             duration_ms=10,
+            duration_rest_us=400,
             sd_id="SD-1",
             project="other",
             status="ERROR",

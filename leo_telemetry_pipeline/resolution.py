@@ -1,0 +1,42 @@
+"""Resolution of durations: whole milliseconds or microseconds, and the ratio of two P50s that it allows.
+
+Belongs here: how far a P50 may be from the truth, and what can be said of two of them. Does not: reading history
+(store.history), its arrays (daily_rows), words (actions).
+"""
+
+WHOLE_MS = 1.0
+MICROSECOND = 0.001
+# Resolution matters where it moves a ratio by more than this factor.
+_APART = 1.05
+
+
+def least_ratio(now_ms: float, before_ms: float, resolution_ms: float) -> float:
+    """Return the ratio closest to 1 of two P50s that may each be half a step of the resolution away.
+
+    At whole milliseconds, 0.46 and 0.55 ms are stored as 0 and 1 ms: that is no change, and 0 and 4 ms are at least 7x.
+    Where the resolution hardly matters, it is the ratio of the values.
+    """
+    least = _least(now_ms, before_ms, resolution_ms)
+    return least if is_least(least, now_ms, before_ms) else now_ms / before_ms
+
+
+def is_least(ratio: float, now_ms: float, before_ms: float) -> bool:
+    """Return whether the resolution makes a ratio clearly smaller than that of the values themselves."""
+    if now_ms <= 0 or before_ms <= 0:
+        return True
+    values = now_ms / before_ms
+    return values > ratio * _APART if values >= 1 else values * _APART < ratio
+
+
+def _least(now_ms: float, before_ms: float, resolution_ms: float) -> float:
+    if now_ms >= before_ms:
+        most = _most(before_ms, resolution_ms)
+        return max(1.0, (now_ms - resolution_ms / 2) / most) if most > 0 else 1.0
+    least = before_ms - resolution_ms / 2
+    return min(1.0, _most(now_ms, resolution_ms) / least) if least > 0 else 1.0
+
+
+def _most(p50_ms: float, resolution_ms: float) -> float:
+    # Half a step stands for 0, which is rounded only downwards.
+    half = resolution_ms / 2
+    return max(half, min(p50_ms + half, 2 * p50_ms - half))
