@@ -28,7 +28,7 @@ FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def medians_of(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Draw medians in ms, as many short as long ones."""
+    """Draw log-uniform medians in ms."""
     low, high = np.log(SHORT)
     return np.exp(rng.uniform(low, high, count))
 
@@ -40,7 +40,7 @@ def spans(rng: np.random.Generator, medians: np.ndarray, steps: np.ndarray, per_
 
 
 def rows_of(durations: np.ndarray, *, fine: bool) -> Rows:
-    """Return the history of durations, as it is counted in whole ms or with microseconds."""
+    """Return the history of durations counted in whole ms or with microseconds."""
     step = 0.001 if fine else 1.0
     stored = np.floor(durations / step + 0.5) * step
     dimensions, days, per_day = stored.shape
@@ -81,7 +81,7 @@ def looks(durations: np.ndarray, *, fine: bool) -> tuple[list[Judgement], list[l
 
 
 def in_whole_ms(rng: np.random.Generator, options: Options, seed: str) -> Iterator[Measured]:
-    """Measure how often a step of 20 % is called more than 1.5 x, and what a step of 13 x is called."""
+    """Measure how often a step of 20 % is reported as over 1.5 x, and how a step of 13 x is reported."""
     count = 60 if options.quick else 1000
     medians = medians_of(rng, count)
     steps = 1.2 ** rng.choice([-1.0, 1.0], count)

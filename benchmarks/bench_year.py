@@ -24,7 +24,7 @@ from leo_telemetry_pipeline.store.history.histograms import TRIMMED
 YEAR, READ, FIRST, WEEK = 300, 90, 14, 7
 SIGMA = 0.5
 PAST = 84
-# Spans per day, correlation of spans of a day, factor, and the least share found within seven days in percent.
+# Spans per day, correlation of the spans of one day, factor, and the least percentage found within seven days.
 THIN = (
     (3, 0.0, 2.0, 85),
     (5, 0.0, 2.0, 98),
@@ -46,7 +46,7 @@ def of_points(points: np.ndarray) -> DailyP50s:
 
 
 def of_spans(rng: np.random.Generator, count: int, days: int, spans: int, correlation: float = 0.0) -> DailyP50s:
-    """Draw days of log-normal spans around 1 s; ``correlation``: that of spans of the same day."""
+    """Draw days of log-normal spans around 1 s; ``correlation``: between spans of the same day."""
     shared = np.sqrt(correlation) * rng.standard_normal((count, days, 1))
     logs = np.sort(shared + np.sqrt(1 - correlation) * rng.standard_normal((count, days, spans)), axis=2)
     place = np.arange(spans)
@@ -64,7 +64,7 @@ def _days(p50: np.ndarray, centers: np.ndarray, spans: int) -> DailyP50s:
 
 
 def slower(days: DailyP50s, factors: np.ndarray) -> DailyP50s:
-    """Return the days with each multiplied by its factor, one per day."""
+    """Return the days, each slower by its factor in ``factors``."""
     assert days.center is not None
     of_day = factors[days.day - series.MONDAY]
     columns = days.p50_ms * of_day, days.center + np.log(of_day)
@@ -72,7 +72,7 @@ def slower(days: DailyP50s, factors: np.ndarray) -> DailyP50s:
 
 
 def looks(days: DailyP50s, ends: Sequence[int]) -> Iterator[list[Judgement]]:
-    """Yield the judgements of each look; ``ends``: the number of days before it."""
+    """Yield the judgements of each look; ``ends``: the number of days before each look."""
     kept: list[Baseline] = []
     for end in ends:
         number = days.day - series.MONDAY

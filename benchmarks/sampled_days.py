@@ -1,6 +1,6 @@
-"""Simulated days of one dimension around an incident, and whether the samples of its slow and normal days fit them.
+"""Simulated days of one dimension around an incident, and checks of the samples of its slow and normal days.
 
-Belongs here: drawing days, and the two questions. Does not: choosing samples (analysis.sampling).
+Belongs here: drawing days, and the two checks. Does not: choosing samples (analysis.sampling).
 """
 
 from dataclasses import dataclass
@@ -29,9 +29,9 @@ class Days:
 
 
 def drawn(rng: np.random.Generator) -> Days:
-    """Draw four normal weeks and a week with 3 to 7 slow days, perhaps over by now, x1.5 to x5."""
+    """Draw four normal weeks and a week with an incident of 3 to 7 days, x1.5 to x5, which may be over."""
     factor, sigma = float(rng.uniform(1.5, 5)), float(rng.uniform(0.2, 0.8))
-    # Thin dimensions have no P50 that is known within 15 %.
+    # With fewer spans, the P50 itself is not known within 15 %.
     per_day, slow_days = int(rng.integers(15, 300)), int(rng.integers(3, WINDOW + 1))
     over = int(rng.integers(0, min(2, WINDOW - slow_days) + 1))
     factors = [1.0] * BEFORE + [factor] * slow_days + [1.0] * over
@@ -41,13 +41,13 @@ def drawn(rng: np.random.Generator) -> Days:
 
 
 def is_close(days: Days) -> bool:
-    """Return whether the added time of the samples is that of all spans, within 15 %."""
+    """Return whether the added time of the samples is within 15 % of that of all spans."""
     after, before = (np.median([days.ms[trace] for trace in side]) for side in _samples(days))
     return bool(abs(after - before - days.added_ms) <= CLOSE * days.added_ms)
 
 
 def names_model(rng: np.random.Generator) -> bool:
-    """Return whether a model that is four times as slow since the incident, on half of the spans, is set apart."""
+    """Return whether the model of half of the spans, four times as slow since the incident, is named."""
     sigma, per_day = float(rng.uniform(0.2, 0.6)), int(rng.integers(8, 200))
     sizes = [int(rng.poisson(per_day)) + 5 for _ in range(BEFORE + WINDOW)]
     is_opus = [rng.random(size) < 0.5 for size in sizes]
@@ -73,7 +73,7 @@ def _days(days: list[np.ndarray], after_ms: float, before_ms: float) -> Days:
 
 
 def _sample(number: int, day: np.ndarray, most: int) -> DaySample:
-    """Return what ``store.trace_samples.of_day`` returns of a day."""
+    """Return what ``store.trace_samples.of_day`` returns for a day."""
     parts: dict[int, list[str]] = {}
     for rank, place in enumerate(np.argsort(day, kind="stable").tolist()):
         parts.setdefault(rank * min(most, len(day)) // len(day), []).append(f"{number}-{place}")

@@ -6,7 +6,7 @@ running the analysis (bench_causes).
 A request is a server span with filters and a controller, which computes, queries databases and calls other services
 through client spans. Between a client span and its server span is a gap. What makes it hard: generic names, filters
 without children that outlast the controller, parallel calls, asynchronous siblings, clocks that disagree, server spans
-that are lost or sent beside their client spans, pods instead of service names.
+that are lost or sent as siblings of their client spans, pods instead of service names.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ BEGAN_MS = 1_750_000_000_000.0
 class Handling:
     """How one service handles a request; ``calls`` run one after the other, or at once if ``is_parallel``.
 
-    ``filter``: ``around`` the controller, ``beside`` it or ``outside`` the server span; the latter have no children.
+    ``filter``: ``around`` the controller, or, without children, ``beside`` it or ``outside`` the server span.
     """
 
     service: str
@@ -50,7 +50,7 @@ class Handling:
 class Graph:
     """A call graph and how its spans look. ``named_by``: attribute with the service, ``service.name`` or ``pod``.
 
-    ``is_flat``: server spans are sent beside their client spans.
+    ``is_flat``: server spans are sent as siblings of their client spans.
     """
 
     root: Handling
@@ -135,7 +135,7 @@ def _handling(
     number = count[0]
     count[0] += 1
     most = 0 if depth >= DEEPEST or count[0] > 20 else int(rng.integers(2 if depth == 0 else 0, 4))
-    # Calls go to services further down, so that a graph has no circles.
+    # Calls go to services further down, so that a graph has no cycles.
     below = services[services.index(service) + 1 :]
     calls = []
     for other in rng.choice(below, min(most, len(below)), replace=False) if below else ():
@@ -182,7 +182,7 @@ def _is_lost(rng: np.random.Generator, span: TraceSpan) -> bool:
 def _handled(trace: _Trace, handling: Handling, parent: str | None, start: float) -> float:
     """Lay out a server span that begins at ``start``, with all below it, and return its end."""
     service = handling.service
-    # The end is not known yet: a span's row is written when it is, under an id taken before.
+    # Reserve the id: the span is written once its end is known.
     ids = len(trace.spans)
     trace.spans.append(None)  # type: ignore[arg-type]
     server = f"{trace.number}-{ids}"
@@ -284,7 +284,7 @@ WORDS = (
 def delayed(rng: np.random.Generator) -> tuple[Graph, Delay, Forest, Forest]:
     """Return a graph, a delay that slows its requests by a quarter or more, and traces before and since.
 
-    The root's own service is not delayed by its network: the callers of the root are outside the traces.
+    The root's service never has a network delay: the callers of the root are outside the traces.
     """
     while True:
         made = graph(rng)

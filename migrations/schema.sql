@@ -685,7 +685,7 @@ COMMENT ON COLUMN public.duration_histograms.p50_ms IS 'Median within 0.5 %. NUL
 
 COMMENT ON COLUMN public.duration_histograms.center IS 'Mean of the log durations in ms without the fastest and slowest tenth. NULL where p50_ms is.';
 
-COMMENT ON COLUMN public.duration_histograms.fine_count IS 'Number of spans whose duration has microseconds. The day has whole milliseconds if they are under nine tenths.';
+COMMENT ON COLUMN public.duration_histograms.fine_count IS 'Number of spans with microseconds. The day is in whole milliseconds if fewer than nine tenths have them.';
 
 CREATE VIEW public.p50_by_gate WITH (security_invoker='true') AS
  SELECT run_id,

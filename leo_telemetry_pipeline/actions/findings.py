@@ -24,7 +24,7 @@ class Summary:
 
     ``largest_sample``: spans of the largest dimension. ``pooled``: spans per dimension type with more
     than the maximum number of keys. ``folded``: dimensions that stand for names with ids.
-    ``shared``: names of which each service or kind is judged by itself.
+    ``shared``: names that are judged per service or kind.
     """
 
     bottlenecks: tuple[Bottleneck, ...]

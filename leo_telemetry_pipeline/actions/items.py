@@ -23,7 +23,7 @@ COOLDOWN_HOURS = 0
 MOST_NAMED = 5
 RAREST = 1e-6
 _HALF_A_MICROSECOND = 0.0005
-# Below, a time has two significant digits.
+# Times below this have two significant digits.
 _TWO_DIGITS_MS = 9.95
 
 
@@ -205,7 +205,7 @@ def ratio(value: float) -> str:
 
 
 def ratio_of(bottleneck: Mapping[str, Any]) -> str:
-    """Format the ratio of a bottleneck: ``2.4x``, ``at least 7x`` where whole milliseconds tell no more."""
+    """Format the ratio of a bottleneck: ``2.4x``, ``at least 7x`` where whole milliseconds limit it."""
     least = bottleneck["ratio"]
     observed, baseline = bottleneck.get("observed_p50_ms"), bottleneck.get("baseline_p50_ms")
     if not bottleneck.get("resolution_ms") or observed is None or baseline is None:

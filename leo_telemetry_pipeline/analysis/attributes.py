@@ -78,7 +78,7 @@ def separate(
     separators = []
     for name in sorted({name for each in given for name in each}):
         tried = _candidates(name, [each.get(name) for each in given])
-        # The values of an attribute that all spans have are one comparison less: one of them follows from the others.
+        # If all spans have the attribute, its last value follows from the others and needs no comparison.
         is_complete = bool(tried) and bool(np.all(np.sum([has for _, has in tried], axis=0) == 1))
         ranked = [(_distance(has, slow, len(tried) - is_complete), value, has) for value, has in tried]
         if ranked and (best := max(ranked, key=lambda each: (each[0], each[1])))[0] > 0:

@@ -33,11 +33,11 @@ SEPARATED = 3.0
 # Fewer spans are too few to estimate a variance.
 LEAST_TO_TEST = 5
 LEAST_SHARE = 0.01
-# What own time is, is said from this share.
+# From this share on, own time is explained.
 MOSTLY = 0.5
-# Parts of a sample that differs from all spans by more than this factor are said to be those of the sample.
+# If the sample differs from all spans by more than this factor, its own added time is shown as well.
 ALIKE = 2.0
-# A call is more frequent from this factor.
+# From this factor on, calls count as more frequent.
 MORE_OFTEN = 1.2
 # Slower parts keep at least this share of their charge when time moved off the path.
 LEAST_LEFT = 0.1
@@ -48,8 +48,8 @@ class AddedPart:
     """One part of the added time; ``share`` is 0 to 1.
 
     ``kind``: ``span`` (a span below), ``own`` (the dimension's own work), ``queue`` (waiting for ``key`` to begin),
-    ``wait`` (for a person) or ``call`` (between the spans of calls of services). ``calls_*``: mean number of calls per
-    span of the dimension. ``note``: what own time is.
+    ``wait`` (for a person) or ``call`` (between client and server spans). ``calls_*``: mean number of calls per
+    span of the dimension. ``note``: explains own time.
     """
 
     kind: str
@@ -62,7 +62,7 @@ class AddedPart:
 
 @dataclass(frozen=True)
 class Attribution:
-    """Why a dimension's judged time grew by ``added_ms``, the difference of medians, or ``mean_ms``, of means.
+    """Why a dimension's judged time grew by ``added_ms``, the difference of medians (``mean_ms``: of means).
 
     ``parts``: largest first; empty if no part got significantly slower.
     """
@@ -85,7 +85,7 @@ def attribute(
 ) -> Attribution | None:
     """Attribute the added time of a dimension's spans since the baseline; None if a side has no spans.
 
-    ``ends``: by ``links.ends`` of both sides, if known.
+    ``ends``: the result of ``links.ends`` for both sides, if known.
     """
     rows = [rows_of(trees, dimension_type, dimension_key) for trees in (window, baseline)]
     if not all(rows):
@@ -125,7 +125,7 @@ def line(attribution: Attribution, most: int = 5, added_ms: float | None = None)
 
 
 def _head(attribution: Attribution, added_ms: float | None) -> str:
-    """Return the added time that the parts are about, and that of all spans where it is another."""
+    """Return the added time that the parts divide, and that of all spans where it differs."""
     sampled = _added(attribution.added_ms)
     if attribution.parts and attribution.added_ms <= 0:
         sampled = f"{_added(attribution.mean_ms)} on average"
@@ -245,7 +245,7 @@ def _shares(
 
 
 def _around(at: Sequence[int], before: PlaceSums, after: PlaceSums, places: Places) -> str:
-    """Return what the own time of places is: around more calls, beside the spans below, or all there is."""
+    """Explain the own time of places: around more calls, outside the spans below, or no spans below."""
     below = [place for place, above in enumerate(places.above) if above in at]
     if not below:
         return "no spans below it"

@@ -103,7 +103,7 @@ def _learned(history: History, at: np.ndarray, moved: str, noise_dismissals: int
 
 
 def _forward(history: History, baseline: Baseline, reference: Reference) -> Baseline:
-    """Return a baseline whose reference moved forward along its level."""
+    """Return the baseline with its reference moved forward along its level."""
     moved = references.forward(history, reference)
     return replace(
         baseline,
@@ -114,7 +114,7 @@ def _forward(history: History, baseline: Baseline, reference: Reference) -> Base
 
 
 def _moved_by(history: History, kept: Baseline, last: np.ndarray, *, is_later: bool) -> str | None:
-    """Return how the last level replaces the normal one: as an improvement, or the same with microseconds."""
+    """Return how the last level replaces the normal one: improved, or the same level at a finer resolution."""
     if len(last) < DAYS_LEAST:
         return None
     level, normal = float(np.exp(history.level(last))), float(np.exp(references.of(kept).p50))

@@ -80,7 +80,7 @@ def _judged(
         multiplier=multiplier,
         min_samples=min_samples,
         outcome=outcome,
-        # The P50 of the window is in whole ms, that since the onset as fine as its days.
+        # The P50 of the window is in whole ms; the P50 since the onset has the resolution of its days.
         resolution_ms=slower.resolution_ms if slower else WHOLE_MS if decides else None,
         onset_day=slower.onset_day if slower else None,
         p_value=slower.p_value if slower else None,

@@ -193,7 +193,7 @@ def _cause_of(kind: str, key: str, members: Sequence[Member], only: tuple[str, s
 
 
 def _names(label: str, only: tuple[str, str] | None) -> list[Dimension]:
-    """Return the dimensions that can name work in spans of a key, perhaps of one service, best first."""
+    """Return the dimensions that can name the work of spans with this label, best first."""
     key, service = plain(label)
     span_type, _, name = key.partition(":")
     confined = [only] if only else []

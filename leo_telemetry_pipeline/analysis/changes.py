@@ -26,8 +26,8 @@ BATCH = 512
 class Series:
     """Values in time order; optionally the number of spans of each, and its UTC day since 1970-01-01.
 
-    Values that are not finite or have 0 spans are gaps. Zeros count as half the smallest positive value. The values are
-    rounded to multiples of ``resolution``, or not if 0.
+    Values that are not finite or have 0 spans are gaps. Zeros count as half the smallest positive value.
+    ``resolution``: the values are rounded to multiples of it; 0 if they are exact.
     """
 
     values: np.ndarray
@@ -42,8 +42,8 @@ class ChangePoint:
 
     ``at``: first point of the new level, as an index or, if the series has days, a day since 1970-01-01; its 95 %
     interval is ``earliest`` to ``latest``. ``before`` and ``after``: medians without rhythm. ``ratio``: the least that
-    the resolution of the values allows. ``score``: their distance in units of noise; ``p_value``: its probability in a
-    stable series of that length.
+    the resolution of the values allows. ``score``: distance of the levels in units of noise; ``p_value``: its
+    probability in a stable series of that length.
     """
 
     at: int

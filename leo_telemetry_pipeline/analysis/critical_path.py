@@ -29,8 +29,8 @@ class Forest:
 
     ``children``: rows, latest end first; ``parents`` and ``handoffs`` (of the trace): rows, -1 for none. ``start`` and
     ``end`` are by the clock of the root span's host, with an uncertainty of ``leeway``. ``services`` and ``callees``
-    (the service that a span calls): empty for none. ``beside``: by row, the children that ran beside their siblings.
-    ``sampled``: the traces that stand for a dimension, if not all that have it do.
+    (the service that a span calls): empty for none. ``beside``: by row, children that ran concurrently with siblings.
+    ``sampled``: per dimension, the traces that represent it, if not all do.
     """
 
     types: list[str]
@@ -97,7 +97,7 @@ def forest(spans: Iterable[TraceSpan]) -> Forest:
     parents = _parents(traces, [span.span_id for span in kept], parent_ids, start, start + length)
     services = [calls.service_of(mapping(span.attributes)) for span in kept]
     of_calls = {traces[row] for row, parent in enumerate(parents) if _is_remote(services, row, parent)}
-    # In a trace of several services, a span of an unknown host has its service's clock.
+    # In a trace of several services, a span without a host is assumed to have its service's clock.
     hosts = [_host(span) or (services[row] if traces[row] in of_calls else "") for row, span in enumerate(kept)]
     leeway = fit(start, length, parents, list(zip(traces, hosts, strict=True)))
     starts, end = start.tolist(), (start + length).tolist()
@@ -171,7 +171,7 @@ def walk(trees: Forest, top: int) -> Iterator[Step]:
 def _between(
     trees: Forest, row: int, span: tuple[float, float], shift: float, covered: list[tuple[float, float]]
 ) -> Iterator[Step]:
-    """Yield the children that ran beside the others, each with the time that no other covers."""
+    """Yield the children that ran concurrently with others, each with the time that no sibling covers."""
     free = _without([span], covered)
     for child in trees.beside[row]:
         if calls.outlives(child, row, trees.services, trees.end):
@@ -210,7 +210,7 @@ def critical_path(trees: Forest, top: int) -> list[Step]:
 
 
 def rows_of(trees: Forest, dimension_type: str, dimension_key: str) -> list[int]:
-    """Return the rows of the spans that stand for a dimension."""
+    """Return the rows of the spans that represent a dimension."""
     rows = _rows_of(trees, dimension_type, dimension_key)
     sampled = trees.sampled.get((dimension_type, dimension_key))
     return rows if sampled is None else [row for row in rows if trees.traces[row] in sampled]

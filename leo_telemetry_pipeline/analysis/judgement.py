@@ -20,7 +20,7 @@ from leo_telemetry_pipeline.resolution import least_ratio
 
 DAYS_SINCE_LEAST = 3
 FALSE_DISCOVERIES = 0.05
-# A score of 4.0. In a year of weekly looks 1 % of stable dimensions ever reach it, of daily looks 2 %.
+# A score of 4.0, which 1 % of stable dimensions reach in a year of weekly looks, and 2 % of daily looks.
 P_MOST = 0.0005
 # Days before the slower ones among which the onset is located.
 ONSET_DAYS = 28
@@ -32,7 +32,7 @@ _DAY_S = 86_400
 
 @dataclass(frozen=True)
 class Normal:
-    """Normal level, the log of a P50, and the coarser resolution of it and of what is compared with it."""
+    """Normal level (the log of a P50), and the coarser of its resolution and that of the compared days."""
 
     level: float
     resolution_ms: float
@@ -137,7 +137,7 @@ def _rise(history: History, changed: Sequence[ChangePoint], normal: Normal) -> l
 
 
 def _onset(history: History, reference: Reference, found: Distance) -> ChangePoint | None:
-    """Return the likeliest day since when the latest days are slower, None if that was before the history."""
+    """Return the likeliest onset of the latest slow days, None if it was before the history."""
     if found.since[0] < scan.LEAST:
         return None
     begin = max(0, int(found.since[0]) - ONSET_DAYS)

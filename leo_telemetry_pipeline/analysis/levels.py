@@ -147,7 +147,7 @@ def _series(daily: DailyP50s) -> tuple[list[Dimension], list[Series], list[np.nd
         rounded, coarsest = at_coarsest(p50s[enough], steps[enough])
         rounded = np.where(rounded > 0, rounded, LEAST_MS)
         series.append(Series(rounded, counts[enough], days_of[enough], coarsest))
-        # Centers of days with microseconds cannot be rounded to compare them with those without.
+        # Centers with microseconds cannot be rounded for a comparison with centers of whole ms.
         centers.append(means[enough] if daily.center is not None and np.ptp(steps) == 0 else np.log(rounded))
     return [daily.dimensions[place] for place in daily.place[order[first]]], series, centers, spans
 

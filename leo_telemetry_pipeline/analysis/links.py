@@ -4,7 +4,7 @@ Belongs here: choosing the service that explains slower links. Does not: which s
 
 A link is a caller and a callee. Between the two spans of a call lie the network and both ends of it, so one slower link
 does not tell which end is slow. A service explains its links if all calls to it, from it, or both, are slower by about
-the same time. If the callee explains about as much as another service, it is the callee.
+the same time. If the callee explains about as much as another service, the callee is named.
 """
 
 from collections import defaultdict
@@ -19,9 +19,9 @@ Link = tuple[str, str]
 TO, BOTH, FROM = "calls to", "calls to and from", "calls from"
 # In standard errors.
 SEPARATED = 3.0
-# Too few calls to estimate an error.
+# Fewer calls are too few to estimate an error.
 LEAST_CALLS = 5
-# Anything but the callee is named only if it explains more time by this factor.
+# A service other than the callee is named only if it explains more time by this factor.
 CLEARLY = 1.15
 
 
@@ -48,7 +48,7 @@ def ends(window: Forest, baseline: Forest) -> dict[Link, str]:
 
 
 def _best(gaps: Mapping[Link, Gap], left: set[Link]) -> tuple[str, set[Link]]:
-    """Return the name that explains most time, and the slower links that it is about."""
+    """Return the name that explains most time, and the slower links that it explains."""
     scores = {
         (words, service): (_explained([gaps[link] for link in of]), of & left)
         for words, service, of in _choices(gaps)

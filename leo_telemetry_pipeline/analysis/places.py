@@ -97,7 +97,7 @@ class Places:
         return number
 
     def own(self) -> list[tuple[str, str]]:
-        """Return by place the kind and key that its own time is charged to; between the spans of a call, its ends."""
+        """Return the kind and key that each place's own time is charged to; for a call, what explains its link."""
         names = list(zip(self.kinds, self.keys, strict=True))
         for place, link in self.links.items():
             names[place] = CALL, self.ends[link]

@@ -3,9 +3,9 @@
 Belongs here: what a reference rests on, how it moves forward along a stable level, and the distance of the latest days
 from it. Does not: which level is normal (baselines), guards (judgement). Levels are logarithms without rhythm.
 
-A reference outlives the days it was estimated from, with its own uncertainty: history ends after 90 days. It follows a
-stable level, a day at a time and two weeks late, but not a slower one. Its anchor, the level of its first 28 days,
-never moves, so that a slow drift is found as well.
+History ends after 90 days, so a reference outlives the days it was estimated from and keeps its own uncertainty. It
+follows a stable level, a day at a time and two weeks late, but not a slower one. Its anchor, the level of its first 28
+days, never moves, so that a slow drift is found as well.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from leo_telemetry_pipeline.dimension import Baseline
 LATE_DAYS = 14
 GUARD = float(np.log(1.15))
 LATE_MOST = 0.75 * GUARD
-# The effective number of days of a reference: it follows about a season.
+# Maximum effective number of days of a reference: it follows about the last season.
 DAYS_MOST = 90
 # Deviations are clipped to this many standard deviations before they change the reference.
 CLIP = 3.0
@@ -34,7 +34,7 @@ ANCHOR_ERRORS = 2.5
 FREEDOM_LEAST = 3.0
 # Autocorrelation up to one standard error counts as 0, from two in full.
 RHO_CHANCE = 1.0
-# Scores from this one on are bounded if the history has so many days of the reference.
+# Scores from BOUNDED_LEAST on are bounded if the history has BOUNDING_DAYS days of the reference.
 BOUNDED_LEAST = 3.0
 BOUNDING_DAYS = 14
 
@@ -77,7 +77,7 @@ class Reference:
         return min(max(self.rho * trust, 0.0), noise.RHO_MOST)
 
     def factor(self, days: float) -> float:
-        """Return by how much autocorrelation inflates the variance of a mean of ``days`` days."""
+        """Return the factor by which autocorrelation inflates the variance of a mean of ``days`` days."""
         return float(noise.variance_factor(days, self.memory))
 
     @property
@@ -91,7 +91,7 @@ class Reference:
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> "Reference":
-        """Return the reference that ``as_json`` was called on."""
+        """Return the reference whose JSON form this is."""
         return cls(**kept)
 
 
@@ -126,7 +126,7 @@ def first(history: History, at: np.ndarray) -> Reference:
 
 
 def forward(history: History, reference: Reference) -> Reference:
-    """Return the reference after the days since, up to two weeks before the last one."""
+    """Return the reference moved forward over later days, up to two weeks before the last one."""
     days = history.days
     if not len(days):
         return reference
@@ -175,7 +175,7 @@ def _admitted(reference: Reference, center: float, p50: float, quality: float, p
 
 
 def distance(history: History, reference: Reference, end: int) -> Distance:
-    """Return how far the latest days before ``end`` are above normal: of the last 3 to 14 days, the most in errors."""
+    """Return the distance of those of the last 3, 4, ... 14 days before ``end`` that are furthest above normal."""
     recent = np.flatnonzero((history.days >= end - RECENT_DAYS) & (history.days < end))
     nothing = Distance(recent, reference.p50, 0.0, 1.0)
     if len(recent) < scan.LEAST:
@@ -190,7 +190,7 @@ def distance(history: History, reference: Reference, end: int) -> Distance:
 
 
 def _scores(history: History, reference: Reference, recent: np.ndarray) -> np.ndarray:
-    """Return the mean deviation of the last 3, 4, ... days in standard errors, as if it were normal (Wallace, 1959)."""
+    """Return the mean deviation of the last 3, 4, ... days in standard errors, from t to normal (Wallace, 1959)."""
     latest = recent[::-1]
     quality, count = history.quality[latest], np.arange(1, len(latest) + 1)
     weight = np.cumsum(quality**2)
@@ -205,7 +205,7 @@ def _bounded(history: History, reference: Reference, since: np.ndarray, score: f
     """Return the score, bounded by the large-deviation rate of such a mean under the reference's own deviations.
 
     A few days of the slower of two modes, or three outliers, are not a change (Cramer's theorem). The highest of the
-    latest deviations counts as one of the reference's, which may not have met its own extremes yet.
+    latest deviations counts as one of the reference's, whose own extremes may not have occurred yet.
     """
     before = np.flatnonzero((history.days <= reference.until) & (history.days < history.days[since[0]]))
     if score < BOUNDED_LEAST or len(before) < BOUNDING_DAYS:
@@ -226,7 +226,7 @@ def _deviations(history: History, reference: Reference, at: np.ndarray) -> np.nd
 def _drift(history: History, reference: Reference, recent: np.ndarray) -> list[Distance]:
     """Return the distance of the last 14 days from the anchor if it exceeds the guard by 2.5 standard errors.
 
-    The autocorrelation is that of the anchor's days: a drift is a correlation around the reference, which follows it.
+    Uses the autocorrelation of the anchor's days: around the reference, which follows it, a drift is autocorrelated.
     """
     sigma = max(reference.anchor_error * sqrt(SETTLED_DAYS), reference.sigma)
     error = sigma * sqrt(1 / SETTLED_DAYS + 1 / float((history.quality[recent] ** 2).sum()))

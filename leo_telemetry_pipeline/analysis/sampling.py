@@ -12,14 +12,14 @@ from itertools import pairwise
 
 from leo_telemetry_pipeline.dimension import Bottleneck, DaySample
 
-# Traces per dimension and side; with many dimensions fewer, so that memory stays bounded.
+# Traces per dimension and side; fewer with many dimensions, so that memory stays bounded.
 SAMPLE, LEAST_SAMPLE, MOST_TRACES = 100, 40, 3_000
-# Standard error of the logarithm of a P50, times the square root of the number of traces, as is usual for durations. A
-# day is slow or normal if it is so by more than that: otherwise days would be chosen by their noise.
+# Usual standard error of the logarithm of a P50, times the square root of the number of traces. A day is clearly slow
+# or normal only beyond it: otherwise days would be chosen by their noise.
 ERROR = 0.6
 LEAST_MS = 0.5
-# Days read of the baseline period if they have ENOUGH times the traces of a sample, whose P50 is then close to that of
-# all days. A step of 4 days meets each weekday once.
+# REFERENCE_DAYS of the baseline period suffice if they have ENOUGH times the traces of a sample, whose P50 is then close
+# to that of all days. Seven steps of 4 days meet each weekday once.
 REFERENCE_DAYS, STEP, ENOUGH = 7, 4, 4
 
 
@@ -41,17 +41,17 @@ def has_enough(days: Sequence[DaySample], slow: Bottleneck, most: int) -> bool:
 
 
 def slow_traces(days: Sequence[DaySample], slow: Bottleneck, most: int) -> list[str]:
-    """Return up to ``most`` traces of the days that are not clearly normal; of all days if all are."""
+    """Return up to ``most`` traces of the days that are not clearly normal, or of all days if all are."""
     return _evenly([day for day in days if _distance(day, slow) >= -ERROR] or days, most)
 
 
 def normal_traces(days: Sequence[DaySample], slow: Bottleneck, most: int) -> list[str]:
-    """Return up to ``most`` traces of the days that are not clearly slow; of all days if all are."""
+    """Return up to ``most`` traces of the days that are not clearly slow, or of all days if all are."""
     return _evenly([day for day in days if _distance(day, slow) <= ERROR] or days, most)
 
 
 def _distance(day: DaySample, slow: Bottleneck) -> float:
-    """Return how far a day is from the middle between slow (above 0) and normal, in the unit of ERROR."""
+    """Return how far a day is from the middle between normal and slow (positive: slower), in the unit of ERROR."""
     p50, observed, baseline = (max(ms, LEAST_MS) for ms in (day.p50_ms, slow.observed_p50_ms, slow.baseline_p50_ms))
     return math.log(p50 / math.sqrt(observed * baseline)) * math.sqrt(day.traces)
 
@@ -59,7 +59,7 @@ def _distance(day: DaySample, slow: Bottleneck) -> float:
 def _evenly(days: Sequence[DaySample], most: int) -> list[str]:
     """Return traces in proportion to those of each day, evenly over the ranks, so that their P50 is that of all.
 
-    Of neighbours it is the one with the lowest hash, as in the samples of days.
+    Of neighbours in rank, takes the one with the lowest hash, as in the samples of days.
     """
     total = sum(day.traces for day in days)
     share, upto, chosen = min(most, total), 0, []

@@ -1,6 +1,6 @@
 """Services of spans, and calls between them.
 
-Belongs here: the service of a span, the service that a client span calls, and which spans ran beside the work of their
+Belongs here: the service of a span, the service that a client span calls, and which spans ran concurrently with their
 siblings. Does not: trees (critical_path), charging a call's gap (links).
 """
 
@@ -22,7 +22,7 @@ _REPLICA = re.compile(r"(-[bcdf-hj-np-tv-xz0-9]{6,10})?-[bcdf-hj-np-tv-xz2-9]{5}
 
 
 def service_of(attributes: Mapping[str, Any]) -> str:
-    """Return the service of a span, empty if unknown: its name, else that of its pod without the replica."""
+    """Return the service of a span, empty if unknown: its service name, else its pod's name without the replica."""
     for name in _NAMES:
         if found := _text(attributes, name):
             return found
@@ -36,9 +36,9 @@ def below_clients(
     start: Sequence[float],
     end: Sequence[float],
 ) -> list[int]:
-    """Return the parents, with each server span that was sent beside its client span put below it.
+    """Return the parents, where each server span that was sent as a sibling of its client span is below it.
 
-    The client span has no children and is the shortest around the server span, and around no third service's span.
+    The client span is the shortest sibling without children around the server span and around no third service's span.
     ``is_known``: whether the span's own parent was found; others were only attached to their trace.
     """
     above, remote, leaves = set(parents), defaultdict(list), defaultdict(list)
@@ -67,8 +67,8 @@ def callees(
 ) -> list[str]:
     """Return for each span the service that it calls, empty if it is not a call to another service.
 
-    A call is a client span, or a span whose children are all of another service. Without children, the address that
-    it connected to names the service.
+    A call is a client span, or a span whose children are all of another service. Without children, the address of its
+    peer names the service.
     """
     known = set(services)
     found = []
@@ -91,10 +91,10 @@ def callees(
 def beside(
     row: int, services: Sequence[str], start: Sequence[float], end: Sequence[float], children: Sequence[Sequence[int]]
 ) -> list[int]:
-    """Return the children of a span that may have run beside the work of their siblings, shortest first.
+    """Return the children of a span that may have run concurrently with their siblings, shortest first.
 
-    These are spans without children of its own service, or of one that works beside them: filters, listeners,
-    asynchronous work. One of them often ends last, although it only waits for the work, or nobody waits for it.
+    They have no children, and their service is that of the span or of a sibling with children: filters, listeners,
+    asynchronous work. One of them often ends last, although it only waits for the work, or nothing waits for it.
     """
     working = {services[row], *(services[child] for child in children[row] if children[child])} - {""}
     below = [child for child in children[row] if not children[child] and services[child] in working]
@@ -118,7 +118,7 @@ def plain(label: str) -> tuple[str, str]:
 
 
 def outlives(row: int, parent: int, services: Sequence[str], end: Sequence[float]) -> bool:
-    """Return whether a span ended after a parent of the same service and clock, which so cannot have awaited it."""
+    """Return whether a span ended after a parent of the same service and clock, and so was not awaited."""
     return services[row] == services[parent] != "" and end[row] > end[parent] + ROUNDING_MS
 
 

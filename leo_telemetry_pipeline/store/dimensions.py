@@ -52,7 +52,7 @@ def _bounded(text: str) -> str:
 _OWN_NAME = f"({_bounded(_NAME)})"
 _KEY = name_templates.key(f"({_TYPE})", _OWN_NAME)
 _DURATION = "coalesce(s.duration_ms, s.end_time_ms - s.start_time_ms)"
-# The same with microseconds, NULL without.
+# The duration with microseconds, NULL if the span has none.
 _FINE = "(s.duration_ms + s.duration_rest_us / 1000::float8)"
 
 
@@ -221,7 +221,7 @@ TRACES = (
     .replace("GROUP BY 1, 2, 3", "GROUP BY 1, 2")
 )
 
-# Spans with their types and names as they came; a caller adds conditions on ``s``.
+# Spans with their types and names as received; a caller adds conditions on ``s``.
 NAMED_SPANS = f"""
 SELECT {_TYPE} AS span_type, {_bounded(_NAME)} AS span_name, {_DAY} AS day FROM workflow_trace_log AS s"""
 

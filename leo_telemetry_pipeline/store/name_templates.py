@@ -13,12 +13,12 @@ MAY_HOLD_IDS = r"[0-9/\\]"
 
 _UUID = "[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 _UUID_SHAPE = "%%________-____-____-____-____________%%"
-# Digits and letters mixed: hexadecimal as short as a commit's; any other as short as a random id, with digits in two
-# places, unlike words (sendEmailV2ToUser).
+# Digits and letters mixed: hexadecimal from the length of a short commit hash; others from that of a random id, with
+# digits in two places, unlike words (sendEmailV2ToUser).
 _HEXADECIMAL = "(?=[a-fA-F]*[0-9])(?=[0-9]*[a-fA-F])[0-9a-fA-F]{7,}"
 _MIXED = f"{_HEXADECIMAL}|(?=[a-zA-Z]*[0-9]+[a-zA-Z]+[0-9])[0-9a-zA-Z]{{12,}}"
 _HASH = f"(?<![[:alnum:]])(?:0[xX][0-9a-fA-F]+|{_MIXED})(?![[:alnum:]])"
-# Every name with a UUID or a hash has this, which is found faster.
+# Prefilter: every name with a UUID or a hash matches this, which is faster.
 _LONG = "[[:alnum:]]{7}|0[xX]"
 # Also dates, times, versions and addresses. Up to two digits behind a letter are a part of a word: v1, s3, step12.
 _NUMBER = "(?:(?<![[:alnum:]])[0-9]+|(?<![0-9])[0-9]{3,}(?![[:alnum:]]))(?:[-.:_T][0-9]+)*"
@@ -28,13 +28,13 @@ _PATH = (
     rf"(?:{_ROOTS}|~|(?<![[:alnum:]])[A-Za-z]:){_FOLDERS}+[/\\]?"
     rf"|[[:alnum:]_.{{}}@-]*{_FOLDERS}*[/\\][^[:space:]/\\]+[.][A-Za-z][A-Za-z0-9]{{0,7}}(?![[:alnum:]])"
 )
-# In routes and addresses each folder means something.
+# Routes and URLs are not files: each of their segments means something.
 _NO_FILE = "^(?:HTTP )?(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|CONNECT|TRACE) |://"
 
 
 @dataclass(frozen=True)
 class Folds:
-    """Decisions on names, by span type: ``templates`` whose names are folded, and names ``kept`` all the same."""
+    """Decisions on names, by span type: ``templates`` whose names are folded, and names ``kept`` unfolded."""
 
     templates: frozenset[Dimension] = frozenset()
     kept: frozenset[Dimension] = frozenset()

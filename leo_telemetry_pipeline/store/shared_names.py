@@ -27,7 +27,7 @@ class SharedNames:
         return sorted({f"{span_type}+{attribute}" for (span_type, _), attribute in self.attributes.items()})
 
     def is_replaced(self, dimension: Dimension) -> bool:
-        """Return whether other dimensions are judged instead of this one, which no threshold is configured for."""
+        """Return whether other dimensions are judged instead of this one, and no threshold is configured for it."""
         return dimension in self.attributes and dimension not in self.configured
 
     def is_part(self, dimension: Dimension) -> bool:

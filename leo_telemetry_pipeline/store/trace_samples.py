@@ -32,9 +32,9 @@ def longest(
 def of_day(
     database: Database, day: Window, dimensions: Sequence[Dimension], seen: Sequence[str], most: int
 ) -> dict[Dimension, DaySample]:
-    """Return the traces of each dimension on a day: one of each of ``most`` groups of equal size by judged time.
+    """Return a sample of the traces of each dimension on a day: one from each of ``most`` equal groups by judged time.
 
-    Of each group it is the one with the lowest hash, so that dimensions of the same traces share most of them.
+    It takes the one with the lowest hash, so that dimensions with the same traces share most of their samples.
     """
     types = sorted({dimension_type for dimension_type, _ in dimensions})
     sql, parameters = observations(types, seen, folded_names.of(database))

@@ -18,7 +18,7 @@ _MS = 1_000_000
 def to_span(operation: Operation) -> Span:
     """Return the span of an operation, without an end while it runs; never raise.
 
-    Times are in whole milliseconds, the duration also has microseconds. Invalid names and times become valid ones.
+    Times are in whole milliseconds; the duration also has microseconds. Invalid names and times become valid ones.
     """
     start_ms = min(max(operation.start_ns // _MS, 0), LATEST_MS)
     duration_ms = rest_us = None

@@ -121,7 +121,7 @@ def test_days_add_up_to_their_window(db: Database):
 
 
 def test_the_stored_p50_of_a_day_is_that_of_its_buckets(db: Database):
-    """Lost: baselines would be learned from other numbers than a trend shows, or others for two projects."""
+    """Lost: baselines would be learned from other numbers than a trend shows, or from one of two projects."""
     fill(db)
     insert(db, [span("phase", "A", value, at=midnight(3)) for value in (0, 0, 0, 7)])
     histograms.rebuild(db, FORTNIGHT.days, SEEN, SEEN)
@@ -145,7 +145,7 @@ def test_a_day_with_microseconds_has_the_median_of_its_microseconds(db: Database
     fine = [span("gate", "A", (each + 500) // 1000, duration_rest_us=(each + 500) % 1000 - 500) for each in us]
     wait = span("wait", "A", 1, duration_rest_us=-300, trace_id=fine[3].trace_id, parent_span_id=fine[3].span_id)
     made = [span("gate", "B", value) for value in (1, 1, 2)]
-    # A wait without microseconds, and one longer than what waits.
+    # A wait without microseconds, and one longer than the span that waits.
     made += [span("wait", "B", 1, trace_id=made[2].trace_id, parent_span_id=made[2].span_id)]
     made += [span("gate", "B", 0, duration_rest_us=400)]
     made += [span("wait", "B", 1, duration_rest_us=0, trace_id=made[4].trace_id, parent_span_id=made[4].span_id)]

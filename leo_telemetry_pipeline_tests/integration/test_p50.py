@@ -359,7 +359,7 @@ def test_evidence_names_three_traces_also_when_the_slowest_spans_are_all_of_one(
 
 
 def test_the_sample_of_a_day_is_even_over_the_ranks_of_all_its_traces(db: Database):
-    """Lost: causes are those of the newest or the longest traces, and contradict the headline beside them."""
+    """Lost: causes are those of the newest or the longest traces, and contradict the headline next to them."""
     made = spans_of("gate", "A", range(1, 101))
     few = spans_of("gate", "D", range(1, 16))
     insert(db, [*made, *few, *spans_of("gate", "B", [7, 5]), *spans_of("gate", "A", [9], at=midnight(3))])

@@ -30,7 +30,7 @@ def posts(rng: random.Random, service: str, count: int, *, slow: float = 1.0) ->
 
 
 def test_a_slow_service_is_found_below_a_bigger_one_and_a_threshold_on_the_name_still_decides(db: Database):
-    """Lost: the POST of a small service that takes five times as long is not found; or a configured threshold."""
+    """Lost: a small service's POST that takes five times as long is not found, or a threshold stops deciding."""
     rng = random.Random(3)
     spans.ensure_partitions(db, midnight(28), midnight())
     spans.insert(db, [*posts(rng, "big", 40), *posts(rng, "small", 12, slow=5)])

@@ -1,4 +1,4 @@
-"""What whole milliseconds and microseconds allow to be said of two P50s."""
+"""Ratios of P50s in whole milliseconds and in microseconds."""
 
 import numpy as np
 import pytest
@@ -51,11 +51,11 @@ def test_short_times_have_two_digits(value: float, expected: str):
 
 
 def test_a_ratio_that_whole_milliseconds_limit_is_called_the_least():
-    """Lost: 0.3 ms that became 3.9 ms would be called 8x, as if that was known."""
+    """Lost: 0.3 ms that became 3.9 ms would be called 8x, as if that were known."""
     known = {"observed_p50_ms": 4.0, "baseline_p50_ms": 0.5, "ratio": 6.99, "resolution_ms": 1.0}
     assert ratio_of(known) == "at least 6.9x"
     assert ratio_of({**known, "ratio": 8.0}) == "8x"
-    # Of a configured baseline, or of an item from before there was a resolution.
+    # A configured baseline, or an item from before resolutions were stored.
     assert ratio_of({"ratio": 6.99, "observed_p50_ms": 4.0, "baseline_p50_ms": 0.5}) == "7x"
 
 

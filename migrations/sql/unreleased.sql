@@ -67,7 +67,7 @@ BEGIN
             ALTER COLUMN min_ms TYPE double precision,
             ALTER COLUMN max_ms TYPE double precision,
             ADD COLUMN fine_count bigint NOT NULL DEFAULT 0;
-        -- The bucket of zeros was -1. Blocks are made again.
+        -- The bucket of zeros was -1. Blocks are rebuilt.
         UPDATE duration_histograms SET buckets = array_replace(buckets, -1, -1400) WHERE buckets[1] = -1;
         ALTER TABLE duration_histogram_blocks
             ALTER COLUMN min_ms TYPE double precision,

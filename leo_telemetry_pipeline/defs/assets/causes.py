@@ -145,7 +145,7 @@ def _set_apart(after: Forest, before: Forest, dimension: Dimension) -> list[str]
     times = [forest.judged[rows] for forest, rows in sides]
     if not all(len(judged) for judged in times):
         return []
-    # Spans of the normal days are no slow spans, whatever their length.
+    # Spans of the normal days never count as slow, whatever their length.
     is_slow = np.concatenate([times[0] > attributes.slow_cut(*times), np.zeros(len(times[1]), dtype=bool)])
     every = [forest.attributes[row] for forest, rows in sides for row in rows]
     return list(map(str, attributes.separate(every, is_slow)))

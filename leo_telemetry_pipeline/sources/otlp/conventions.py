@@ -25,7 +25,7 @@ _DB_SYSTEM = ("db.system.name", "db.system")
 _DB_OPERATION = ("db.operation.name", "db.operation")
 _DB_TARGET = ("db.collection.name", "db.sql.table", "db.mongodb.collection")
 _DB_NAMESPACE = ("db.namespace", "db.name")
-# Names of whole instrumentations, in lower case, which say nothing of the work.
+# Names of whole instrumentations, in lower case, which say nothing about the work.
 _HTTP_NAMES = frozenset(
     ("http", "http request", "http.request", "http.server.request", "http.client.request", "request", "fetch")
 )

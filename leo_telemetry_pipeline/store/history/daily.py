@@ -129,8 +129,8 @@ def medians(
     """Return the stored daily P50s and centers of the dimensions ``wanted`` in a window.
 
     First, arrays: index of the dimension, day since the start of the window, spans, P50 in ms, center, and spans with
-    microseconds. Second, the indexes of dimensions that lack these on some day, such as a day with several projects:
-    these are left out of the arrays and need ``read``. Uncounted days have no rows.
+    microseconds. Second, the indexes of dimensions without a P50 or center on some day, such as a day with several
+    projects: they are left out of the arrays and need ``read``. Uncounted days have no rows.
     """
     parameters = _parameters(window, window.days, ()) | {
         "types": sorted({dimension_type for dimension_type, _ in wanted}),

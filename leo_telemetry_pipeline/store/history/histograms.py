@@ -4,8 +4,8 @@ Belongs here: counting days, and sealing a day before its spans may be dropped.
 Does not: which days are stale (staleness), reading history (buckets, daily), aggregating days (blocks), percentiles
 (analysis.bucket_percentiles).
 
-Bucket i holds durations d in ms with GAMMA**(i-1) < d <= GAMMA**i, ZERO_BUCKET zeros: a relative error of at most 0.5 %
-(Masson, Rim and Lee, "DDSketch", VLDB 2019).
+Bucket i holds durations d in ms with GAMMA**(i-1) < d <= GAMMA**i, ZERO_BUCKET holds zeros: a relative error of at most
+0.5 % (Masson, Rim and Lee, "DDSketch", VLDB 2019).
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ ERROR = 0.005
 GAMMA = 1 + ERROR
 # In whole ms, a duration of 0 means less than this.
 LEAST_MS = 0.5
-# Share of the fastest, and of the slowest, spans of a day that its center leaves out.
+# Share of the spans of a day that its center leaves out at each end.
 TRIMMED = 0.1
 
 # Spans are grouped by hashing (``by_hashes``), and only the buckets of each row are sorted: comparing names is slow.

@@ -3,7 +3,7 @@
 Belongs here: the rule, its evidence, and marking counted days that a decision changes.
 Does not: folding a name (name_templates), storing decisions (folded_names), counting (histograms).
 
-A decision is made before days are counted, from the names on them and in the history before them, and stays.
+A decision is made before days are counted, from the names on them and in earlier history, and is kept.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -27,13 +27,13 @@ RARE_A_WEEK = 2
 # or if it lives this many days at most while others of its template are seen for a week or longer.
 RARE_DAYS = 2
 WEEK = 7
-# Names per span type that are looked at: random ones, so that they show which templates are frequent.
+# Maximum number of names examined per span type: a random choice, in which frequent templates appear.
 MOST_NAMES = 5_000
 
 
 @dataclass(frozen=True)
 class NameUse:
-    """A name with its template: how many spans have it, on which days at first and at last."""
+    """A name with its template, its number of spans, and the first and last day with any."""
 
     span_type: str
     name: str
@@ -136,7 +136,7 @@ GROUP BY 1, 2
 
 
 def _judged_by_type(database: Database) -> Callable[[Dimension], bool]:
-    """Return whether a baseline is configured for the type of a name, or for all types."""
+    """Return a predicate: whether a baseline is configured for the type of a name, or for all types."""
     rows = database.rows(
         "SELECT dimension_type FROM telemetry_thresholds WHERE dimension_key IS NULL AND baseline_p50_ms IS NOT NULL"
     )
@@ -145,7 +145,7 @@ def _judged_by_type(database: Database) -> Callable[[Dimension], bool]:
 
 
 def _configured(database: Database, templates: Collection[Dimension]) -> frozenset[Dimension]:
-    """Return the names that are folded but for a threshold of their own."""
+    """Return the names that would be folded if they had no threshold of their own."""
     types = {span_type for span_type, _ in templates}
     rows = database.rows("SELECT dimension_type, dimension_key FROM telemetry_thresholds WHERE dimension_key <> ''")
     names = [name for row in rows for name in _names_in(*row) if name[0] in types]
@@ -158,7 +158,7 @@ def _configured(database: Database, templates: Collection[Dimension]) -> frozens
 
 
 def _names_in(dimension_type: str, key: str) -> Iterator[Dimension]:
-    """Yield the names that a dimension may be about: its key, or of ``A+b`` what is before any colon in its key."""
+    """Yield the names that a dimension may contain: its key or, for ``A+b``, the part before each colon in its key."""
     span_type, _, attribute = dimension_type.partition("+")
     if not attribute:
         yield span_type, key

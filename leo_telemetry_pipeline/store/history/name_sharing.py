@@ -19,20 +19,20 @@ from leo_telemetry_pipeline.store.server.database import Database
 SPAN_TYPE = "operation"
 SERVICE = "service.name"
 KIND = "span.kind"
-# Spans of a value of an attribute, on the days that are looked at: fewer may be a mistake.
+# Minimum number of spans per value of the attribute on the examined days: fewer may be a mistake.
 LEAST_SPANS = 5
-# More services are probably ids.
+# Maximum number of values: more are probably ids.
 MOST_SERVICES = 200
-# Spans without the attribute would not be judged at all.
+# Maximum share of spans without the attribute, which would not be judged at all.
 MOST_WITHOUT = 0.01
-# The newest days are enough, since a name that is shared later is found later.
+# The newest days are enough, since a name that is shared later is found then.
 DAYS = 7
 
 
 def shared(rows: Iterable[tuple[str, str, str, int]]) -> dict[Dimension, str]:
     """Return the shared names with the attribute that tells their spans apart.
 
-    Rows: name, service, kind, spans; an empty text for none.
+    Rows: name, service, kind, spans; empty strings for none.
     """
     services: dict[str, Counter[str]] = {}
     kinds: dict[str, Counter[str]] = {}

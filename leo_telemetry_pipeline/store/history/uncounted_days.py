@@ -1,6 +1,6 @@
 """Days that are read from spans, as windows.
 
-Belongs here: which spans of a partly sealed day remain to be read, the condition for spans of days.
+Belongs here: which spans of a partly sealed day remain to be read, and the SQL condition for the spans of some days.
 Does not: counting (histograms).
 """
 

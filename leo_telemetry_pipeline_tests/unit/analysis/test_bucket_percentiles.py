@@ -39,7 +39,7 @@ def test_every_percentile_is_within_half_a_percent(values: list[int]):
 
 @given(st.lists(st.integers(0, 10**7).map(lambda us: us / 1000), min_size=1, max_size=80))
 def test_microseconds_are_as_accurate_and_come_back_as_the_same_whole_milliseconds(values: list[float]):
-    """Lost: a P50 from history would be another one than that of duration_ms, or fast work would be one bucket."""
+    """Lost: a P50 from history would differ from that of duration_ms, or fast work would be one bucket."""
     near(values)
     whole = [math.floor(value + 0.5) for value in values]
     numbers, counts = np.unique([bucket(value) for value in whole], return_counts=True)

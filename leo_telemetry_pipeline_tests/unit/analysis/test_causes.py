@@ -339,7 +339,7 @@ def test_what_own_time_is_and_whose_queue_it_is_are_said():
 
 
 def test_the_headline_is_about_the_same_numbers_as_the_parts_or_says_otherwise():
-    """Lost: "-4 s: gate:G 100 %", or +39 s beside parts of +7 s, and people ask which is right."""
+    """Lost: "-4 s: gate:G 100 %", or +39 s next to parts of +7 s, and people ask which is right."""
     part = AddedPart("span", G, 1.0, 1.0, 1.0)
     alike = Attribution("handoff", "H", 41_000.0, 100, 100, (part,), 45_000.0)
     assert line(alike, added_ms=39_400.0) == "handoff:H +39 s: gate:G 100 %"

@@ -14,7 +14,7 @@ def day(number: int, p50_ms: float, traces: int = 50) -> DaySample:
 
 
 def test_of_an_incident_that_is_over_only_the_slow_days_are_compared():
-    """Lost: two days after its end, the newest traces are fast, and one cause is three items without one."""
+    """Lost: two days after its end, the newest traces are fast, and one cause makes three items that do not name it."""
     days = [*(day(n, 90_000) for n in range(5)), *(day(n, 30_000) for n in (5, 6))]
     chosen = slow_traces(days, SLOW, 100)
     assert len(chosen) == len(set(chosen)) == 100
@@ -36,7 +36,7 @@ def test_each_day_gives_its_share_from_its_shortest_to_its_longest_trace():
 
 
 def test_dimensions_of_the_same_traces_share_most_of_their_samples():
-    """Lost: a hundred slow dimensions of two thousand traces read four thousand of them into memory."""
+    """Lost: a hundred slow dimensions of the same traces read nearly all of these into memory."""
     rng = random.Random(1)
     traces = [f"trace-{number}" for number in range(1_000)]
     chosen: set[str] = set()

@@ -25,4 +25,4 @@ COMMENT ON COLUMN duration_histograms.p50_ms IS
 COMMENT ON COLUMN duration_histograms.center IS
     'Mean of the log durations in ms without the fastest and slowest tenth. NULL where p50_ms is.';
 COMMENT ON COLUMN duration_histograms.fine_count IS
-    'Number of spans whose duration has microseconds. The day has whole milliseconds if they are under nine tenths.';
+    'Number of spans with microseconds. The day is in whole milliseconds if fewer than nine tenths have them.';

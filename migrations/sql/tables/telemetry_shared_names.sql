@@ -1,4 +1,4 @@
--- Names that several services or kinds of span share: these are judged one by one.
+-- Names that several services or kinds of span share: each of these is judged by itself.
 CREATE TABLE telemetry_shared_names (
     span_type text NOT NULL,
     span_name text NOT NULL,
