@@ -184,7 +184,7 @@ class Threshold(OfDimension):
 class DimensionResult(OfDimension):
     """A run's result for a dimension, one row of ``dimension_p50``; times in ms.
 
-    ``outcome`` is None until it is judged. ``resolution_ms`` is that of the observed P50 against a learned baseline; a
+    ``outcome`` is None until it is judged. ``resolution_ms`` applies to a learned baseline; the comparison with a
     configured one is exact. ``learned`` is the judgement against the learned baseline.
     """
 

@@ -33,8 +33,8 @@ def judge(
     """Judge every measured dimension; the outcome is one of JUDGED or NOT_JUDGED.
 
     A configured baseline takes precedence over the learned judgement, with a multiplier of 2.0 by default. A learned
-    baseline is compared with the P50 since the onset, or, without a bottleneck, with the P50 of the window. Others are
-    judged instead of those in ``shared``.
+    baseline is compared with the P50 since the onset, or, without a bottleneck, with the P50 of the window. Dimensions
+    in ``shared`` are not judged, since others are judged instead.
     """
     configured = {threshold.dimension: threshold for threshold in thresholds}
     by_history = {judgement.dimension: judgement for judgement in learned}

@@ -18,7 +18,7 @@ SAMPLE, LEAST_SAMPLE, MOST_TRACES = 100, 40, 3_000
 # or normal only beyond it: otherwise days would be chosen by their noise.
 ERROR = 0.6
 LEAST_MS = 0.5
-# REFERENCE_DAYS of the baseline period suffice if they have ENOUGH times the traces of a sample, whose P50 is then close
+# REFERENCE_DAYS of the baseline suffice if they have ENOUGH times the traces of a sample: their P50 is then close
 # to that of all days. Seven steps of 4 days meet each weekday once.
 REFERENCE_DAYS, STEP, ENOUGH = 7, 4, 4
 

@@ -31,7 +31,7 @@ COMMENT ON TABLE workflow_trace_log IS
 COMMENT ON COLUMN workflow_trace_log.duration_rest_us IS
     'Microseconds to add to duration_ms, which is rounded. NULL: the source has whole milliseconds.';
 
--- Spans arrive roughly in the order of both times, so block ranges prune well and cost next to nothing.
+-- Spans arrive roughly in order of start_time_ms and created_at, so block ranges prune well and cost next to nothing.
 CREATE INDEX workflow_trace_log_start ON workflow_trace_log USING brin (start_time_ms);
 CREATE INDEX workflow_trace_log_created ON workflow_trace_log USING brin (created_at);
 -- The traces of a counted day may have handoffs, and its spans may have waits, on other days.
