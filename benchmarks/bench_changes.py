@@ -148,7 +148,7 @@ def nightly(rng: np.random.Generator, options: Options, seed: str) -> Iterator[M
 
 
 def daily_of(p50_ms: np.ndarray, counts: np.ndarray, days: np.ndarray) -> DailyP50s:
-    """Return days of many dimensions in the form of the store."""
+    """Return days of many dimensions as the store does."""
     rows, points = p50_ms.shape
     names = [("gate", f"G{row:05}") for row in range(rows)]
     places = np.repeat(np.arange(rows), points)

@@ -74,7 +74,7 @@ def simulate(seed: int, count: int) -> list[ForecastInput]:
 
 def costs(options: Options, seed: int) -> Iterator[Measured]:
     """Measure time and memory of the job with 10,000 dimensions."""
-    histories = simulate(seed, 1_000 if options.quick else 10_000)
+    histories = simulate(seed, 700 if options.quick else 10_000)
     began = time.perf_counter()
     tested = backtest(histories, TODAY)
     rows = forecast(histories, TODAY, calibration=tested.calibration)
@@ -127,7 +127,7 @@ def measurements(options: Options) -> Iterator[Measured]:
     """Measure the cost first, because peak memory is that of the process, then the accuracy."""
     seed = secrets.randbelow(2**32)
     yield from costs(options, seed)
-    count = 120 if options.quick else 500
+    count = 90 if options.quick else 500
     tested = backtest(simulate(seed, count), TODAY, most=count)
     yield from against_rules(options, tested, f"{count} dimensions; {len(tested.pairs):,} forecasts, seed {seed}")
     yield from by_third(options, tested.pairs)

@@ -90,7 +90,7 @@ def measurements(options: Options) -> Iterator[Measured]:
     number = int(os.environ.get("LEO_BENCH_SEED") or np.random.SeedSequence().generate_state(1)[0])
     print(f"LEO_BENCH_SEED={number}", file=sys.stderr)
     rng = np.random.default_rng(number)
-    kinds, dimensions = len(FAMILIES), (60 if options.quick else 300)
+    kinds, dimensions = len(FAMILIES), (45 if options.quick else 300)
     sums = [0.0, 0.0]
     for name, family in FAMILIES.items():
         promised, met, tuned = promised_and_met(rng, family, dimensions)

@@ -35,7 +35,7 @@ class Limits:
 class Plan:
     """Items to write, worst first, and the number of bottlenecks without a new item, per reason.
 
-    ``item_of``: fingerprint of each bottleneck to the fingerprint of its item, which need not exist.
+    ``item_of``: from the fingerprint of each bottleneck to that of its item, even if there is no such item.
     """
 
     create: tuple[Draft, ...]

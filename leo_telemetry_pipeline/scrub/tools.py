@@ -175,7 +175,7 @@ class Tools:
 
 
 def _is_plain(value: str, key: str) -> bool:
-    # "check_credentials: ok" and "fetch_token: 12 ms" report outcomes; a password may be a word, but hardly these.
+    # "check_credentials: ok" and "fetch_token: 12 ms" report outcomes; a password may be a word, but not one of these.
     is_word = value.isascii() and ((value.isalpha() and value.islower()) or (value.isdigit() and len(value) < 4))
     return is_word and (value in _NO_PASSWORDS or not is_chosen(key))
 

@@ -261,7 +261,7 @@ class Writer:
         return kept
 
     def _leave(self, item: "Operation | Span | Kept") -> bool:
-        """Leave a span on disk, too late for the thread; return whether the disk took it."""
+        """Leave on disk a span that is too late for the thread; return whether the disk took it."""
         kept = self._keep(item)
         is_left = kept is not None and self._get_parts().leave(kept)
         if self._is_closed:

@@ -244,7 +244,7 @@ def test_a_killed_database_is_back_and_what_was_queued_or_running_is_analysed(lo
     run = loop.ended(run.run_id)
     assert (run.status, run.reason_code) == ("FAILED", "WORKER_LOST"), run
     assert loop.wrote(run) == (0, 0)
-    # If one is queued already, a lost run needs no retry.
+    # If another run is queued already, a lost run needs no retry.
     assert loop.ended(following).status == "SUCCEEDED"
 
 

@@ -213,7 +213,7 @@ def _program(value: object, word: str) -> str:
 
 
 def _without(text: str, path: tuple[_Member, ...]) -> str:
-    """Return the text without the hook at the end of a path and the containers that we added to hold it."""
+    """Return the text without the hook at the end of a path, and without the containers that we added for it."""
     _, entries, entry, inner, _ = path
     depth = 4
     # An entry with a matcher is not ours, and stays even without hooks.

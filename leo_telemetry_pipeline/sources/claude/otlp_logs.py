@@ -92,7 +92,7 @@ def _read(
             raise TooLarge(f"the resource is larger than {MAX_SPAN_BYTES >> 20} MiB")
         resource = resource_of(bytes(raw_resource))
         for raw in raw_records:
-            # Claude Code's own events are small; larger records are of others, which are skipped anyway.
+            # Claude Code's own events are small; larger records come from other programs and are skipped anyway.
             if len(raw) <= MAX_SPAN_BYTES and (event := record_of(bytes(raw))) is not None:
                 yield resource, event
 

@@ -14,7 +14,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 
 @dataclass(frozen=True)
 class Recount:
-    """Days that were, or would be, recounted; of ``sealed`` ones only the spans that came after sealing."""
+    """Days that were, or would be, recounted; for ``sealed`` days, only the spans stored after sealing."""
 
     dry_run: bool
     days: tuple[date, ...]

@@ -27,7 +27,7 @@ COMMENT ON TABLE workflow_trace_log IS
     'One row per span: a timed operation. A row without duration_ms and end_time_ms may get its end later, by the same '
     'key. A row with an end never changes.';
 
--- Spans arrive roughly in the order of both times, so block ranges prune well and cost next to nothing.
+-- Spans arrive roughly in order of start_time_ms and created_at, so block ranges prune well and cost next to nothing.
 CREATE INDEX workflow_trace_log_start ON workflow_trace_log USING brin (start_time_ms);
 CREATE INDEX workflow_trace_log_created ON workflow_trace_log USING brin (created_at);
 -- The traces of a counted day may have handoffs, and its spans may have waits, on other days.

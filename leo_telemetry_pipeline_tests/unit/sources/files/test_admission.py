@@ -241,7 +241,7 @@ def test_the_first_thousand_spans_decide_before_any_is_yielded(tmp_path: Path):
 
 @pytest.mark.parametrize(("end_wins", "kept"), [(True, 5_210), (False, 5_210_000_000)])
 def test_the_end_takes_precedence_over_a_contradicting_duration(end_wins: bool, kept: int, tmp_path: Path):
-    """Lost: one span of two months among thousands of seconds; or the true content of an archive."""
+    """Lost: a span of seconds is stored as one of two months; or an archive is not read back as it was."""
     odd = row(end_time_ms=NOW + 5_210, duration_ms=5_210_000_000)
     path = written(tmp_path, [odd, row(duration_ms=1), row(duration_ms=1)])
     by = check(path, end_wins=end_wins)
