@@ -178,8 +178,8 @@ def _remember_ends(evidence: Evidence, runs: list[SubagentRun]) -> None:
     """Remember which background sub-agents have ended, and whether the prompt that was running then was notified."""
     pending = evidence.memory.pending
     logs = [note for note in evidence.logs.get("subagent_completed", []) if note.get("background")]
-    ends = {note["at_ns"] // 1_000_000: note.get("event_sequence") for note in logs}
-    ends |= {end // 1_000_000: None for run in runs for end in _end_without_logs(run, evidence)}
+    ends = {end // 1_000_000: None for run in runs for end in _end_without_logs(run, evidence)}
+    ends |= {note["at_ns"] // 1_000_000: note.get("event_sequence") for note in logs}
     known_ends = {known[0] for known in pending}
     pending += [[end, False, ends[end]] for end in sorted(ends.keys() - known_ends)]
     unnotified = [known for known in pending if not known[1]]
