@@ -1,0 +1,181 @@
+"""Changed mixes: whether a dimension is slow only because the shares of its parts changed.
+
+Belongs here: the decision, from histograms of the parts. Does not: what parts are (parts), whether one of them is slow
+(judgement).
+
+A slow dimension is called "mix" if, over some attribute, no part is slow, the parts together are not slower either,
+and the change of shares accounts for most of the spans above the former P50.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+import numpy as np
+
+from leo_telemetry_pipeline.analysis.causes import BEFORE, NEAR
+from leo_telemetry_pipeline.analysis.changes import day_number
+from leo_telemetry_pipeline.analysis.parts import Parts, value_of
+from leo_telemetry_pipeline.daily_rows import ZERO_BUCKET, Rows
+from leo_telemetry_pipeline.dimension import Dimension, Judgement
+from leo_telemetry_pipeline.mix import Mix, Share
+
+# Share of the additional spans above the former P50 that the changed shares must account for.
+EXPLAINED = 0.5
+# The values that are seen before and since must have had this share of the spans: if all values are new, such as those
+# of other hosts, nothing says that the work did not get slower.
+STAYED = 0.5
+# A part with fewer spans says nothing about its durations.
+SPANS_LEAST = 5
+# Standard errors by which all parts together may exceed the threshold by chance.
+CHANCE = 2.5
+TRIMMED = 0.1
+# Histories have buckets of 0.5 %; wider ones let thousands of parts fit into memory.
+WIDTH = 4
+
+
+@dataclass(frozen=True)
+class Periods:
+    """Days since 1970-01-01 that are compared: from ``before`` to before ``until``, and from ``since`` on."""
+
+    before: int
+    until: int
+    since: int
+
+
+@dataclass(frozen=True)
+class Durations:
+    """Spans per part and bucket, before and since; ``log_ms``: the middle of each bucket."""
+
+    before: np.ndarray
+    since: np.ndarray
+    log_ms: np.ndarray
+
+
+def candidates(judged: Iterable[Judgement], parts: Parts) -> list[Judgement]:
+    """Return the dimensions over their threshold that may only have another mix."""
+    by_name = {one.dimension: one for one in judged}
+    return [one for one in by_name.values() if _is_large(one) and _attributes(one, parts, by_name)]
+
+
+def _is_large(one: Judgement) -> bool:
+    return one.is_enough and any(guard.name == "large_enough" and guard.passed for guard in one.guards)
+
+
+def _attributes(one: Judgement, parts: Parts, judged: Mapping[Dimension, Judgement]) -> list[str]:
+    def is_slow(part: Dimension) -> bool:
+        return part in judged and judged[part].outcome == "bottleneck"
+
+    of_whole = parts.get(one.dimension, {})
+    return [name for name, of in sorted(of_whole.items()) if len(of) > 1 and not any(map(is_slow, of))]
+
+
+def settled(
+    judged: Sequence[Judgement],
+    parts: Parts,
+    portions: Iterable[Rows],
+    read: Sequence[Dimension],
+    first: date,
+    window_start: date,
+    gamma: float,
+) -> list[Judgement]:
+    """Return the judgements, with a ``mix`` where it explains why a dimension is slow.
+
+    ``portions``: the history of the dimensions ``read``, from the day ``first``.
+    """
+    by_name = {one.dimension: one for one in judged}
+    slow = {one.dimension: one for one in candidates(judged, parts)}
+    periods: dict[Dimension, Periods] = {}
+    for name, one in slow.items():
+        since = day_number(max(one.onset_day or window_start, window_start))
+        until = day_number(one.onset_day or window_start) - NEAR.days
+        found = Periods(until - BEFORE.days, until, since)
+        periods |= dict.fromkeys((part for of in parts[name].values() for part in of), found)
+    durations = _pooled(portions, [periods[part] for part in read], day_number(first), gamma)
+    places = {part: place for place, part in enumerate(read)}
+    for name, one in slow.items():
+        found = []
+        for attribute in _attributes(one, parts, by_name):
+            of = [part for part in parts[name][attribute] if part in places]
+            at = [places[part] for part in of]
+            some = Durations(durations.before[at], durations.since[at], durations.log_ms)
+            found.append(explanation(attribute, [value_of(name, part) for part in of], some, one.multiplier or 1.0))
+        if known := [mix for mix in found if mix]:
+            best = min(known, key=lambda mix: (abs(np.log(mix.reweighted)), mix.attribute))
+            by_name[name] = replace(one, mix=best)
+    return [by_name[one.dimension] for one in judged]
+
+
+def explanation(attribute: str, values: Sequence[str], durations: Durations, multiplier: float) -> Mix | None:
+    """Return the mix over an attribute if it explains a rise of all spans."""
+    was, now = (side.sum(axis=1) for side in (durations.before, durations.since))
+    both = np.minimum(was, now) >= SPANS_LEAST
+    if len(values) < 2 or not now.sum() or not was.sum() or was[both].sum() < STAYED * was.sum():
+        return None
+    if _is_slower(durations, both, multiplier):
+        return None
+    shares_before, shares_since = was / was.sum(), now / now.sum()
+    like_before = _shaped(durations.before, durations.since)
+    like_since = _shaped(durations.since, durations.before)
+    p50_before = _median(shares_before @ like_before)
+    above = np.arange(len(durations.log_ms)) > p50_before
+    observed = (shares_since @ like_since - shares_before @ like_before)[above].sum()
+    by_shares = ((shares_since - shares_before) @ like_before)[above].sum()
+    if observed <= 0 or by_shares < EXPLAINED * observed:
+        return None
+    logs = durations.log_ms
+    reweighted = logs[_median(shares_before @ like_since)] - logs[p50_before]
+    p50s = [
+        [float(np.exp(logs[_median(row)])) if row.sum() else None for row in side]
+        for side in (durations.before, durations.since)
+    ]
+    shares = [Share(*row) for row in zip(values, shares_before.tolist(), shares_since.tolist(), *p50s, strict=True)]
+    shares.sort(key=lambda share: (-abs(share.since - share.before), share.value))
+    return Mix(attribute, float(np.exp(reweighted)), tuple(shares))
+
+
+def _shaped(side: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the distribution of each part on one side; with too few spans there, that on the other side."""
+    counts = np.where(side.sum(axis=1, keepdims=True) >= SPANS_LEAST, side, side + other)
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+
+def _median(weights: np.ndarray) -> int:
+    return int(np.searchsorted(np.cumsum(weights), weights.sum() / 2))
+
+
+def _is_slower(durations: Durations, both: np.ndarray, multiplier: float) -> bool:
+    """Return whether the parts on both sides, weighted by what each side tells of them, exceed the threshold."""
+    (was, level_before, error_before), (now, level_since, error_since) = (
+        _levels(side[both], durations.log_ms) for side in (durations.before, durations.since)
+    )
+    weight = was * now / (was + now)
+    rise = float(np.average(level_since - level_before, weights=weight))
+    error = float(np.sqrt((weight**2) @ (error_before**2 + error_since**2)) / weight.sum())
+    return rise > np.log(multiplier) and rise > CHANCE * error
+
+
+def _levels(counts: np.ndarray, log_ms: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return spans, trimmed mean of log durations, and its standard error, of each row."""
+    spans, upto = counts.sum(axis=1, keepdims=True), np.cumsum(counts, axis=1)
+    kept = np.maximum(np.minimum(upto, (1 - TRIMMED) * spans) - np.maximum(upto - counts, TRIMMED * spans), 0)
+    level = kept @ log_ms / kept.sum(axis=1)
+    # Of all spans, and thus somewhat too large.
+    spread = np.sqrt((counts * (log_ms - level[:, None]) ** 2).sum(axis=1) / spans[:, 0])
+    return spans[:, 0], level, spread / np.sqrt(spans[:, 0])
+
+
+def _pooled(portions: Iterable[Rows], periods: Sequence[Periods], first: int, gamma: float) -> Durations:
+    highest = int(np.ceil(np.log(1e13) / np.log(gamma)))
+    width = (highest - ZERO_BUCKET) // WIDTH + 1
+    sums = np.zeros((2, len(periods), width), dtype=np.int64)
+    bounds = np.array([(each.before, each.until, each.since) for each in periods]).reshape(-1, 3) - first
+    for rows in portions:
+        before, until, since = bounds[rows.dimension].T
+        side = np.where(rows.day >= since, 1, np.where((rows.day >= before) & (rows.day < until), 0, -1))
+        of_row = np.repeat(np.arange(len(rows.day)), np.diff(rows.ends, prepend=0))
+        kept = np.flatnonzero(side[of_row] >= 0)
+        at = np.clip(rows.buckets[kept] - ZERO_BUCKET, 0, highest - ZERO_BUCKET) // WIDTH
+        np.add.at(sums, (side[of_row[kept]], rows.dimension[of_row[kept]], at), rows.spans[kept])
+    log_ms = (ZERO_BUCKET + WIDTH * (np.arange(width) + 0.5)) * np.log(gamma)
+    return Durations(*sums, log_ms)
