@@ -12,8 +12,9 @@ from leo_telemetry_pipeline.analysis import bottlenecks as judging
 from leo_telemetry_pipeline.defs.assets.asset import analysis_asset
 from leo_telemetry_pipeline.defs.assets.bottlenecks import BOTTLENECKS
 from leo_telemetry_pipeline.defs.assets.causes import CAUSES
+from leo_telemetry_pipeline.defs.assets.learning import LEARNED
 from leo_telemetry_pipeline.defs.resources import Analysis
-from leo_telemetry_pipeline.store import folded_names
+from leo_telemetry_pipeline.store import folded_names, name_parts
 
 
 @analysis_asset(
@@ -41,6 +42,8 @@ def continuous_improvements(
         causes=tuple(CAUSES.get(analysis)),
         folded=tuple(one.name for one in judged if one.dimension in templates),
         shared=tuple(one.name for one in judged if one.outcome == "shared"),
+        mixes=tuple(one for one in LEARNED.get(analysis) if one.mix),
+        parts_left_out=name_parts.left_out(analysis.database),
     )
     output_ref = findings.conclude(
         analysis.database,
