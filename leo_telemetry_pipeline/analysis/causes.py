@@ -25,7 +25,7 @@ SAME_ONSET_DAYS = 1
 # Length of the baseline before an onset, and the gap between them: noise may date an onset one day late, and a
 # weekend without spans two more.
 BEFORE, NEAR = timedelta(days=28), timedelta(days=3)
-# A cause is confined to one value of an attribute if the others add at most this fraction of what it adds.
+# A cause is confined to one value of an attribute if other values add at most this fraction of the time that it adds.
 OTHERS_ADD = 0.25
 LEAST_SPANS = 5
 SEPARATED = 3.0
@@ -57,7 +57,7 @@ class Cause:
 def periods(
     onset: date | None, start: datetime, end: datetime
 ) -> tuple[tuple[datetime, datetime], tuple[datetime, datetime]]:
-    """Return the slow part of a window (all of it without an onset) and the baseline period, end excluded."""
+    """Return the slow part of a window (all of it without an onset) and the baseline period, ends excluded."""
     if onset is None:
         return (start, end), (start - BEFORE, start)
     began = datetime.combine(onset, time(), UTC)
@@ -158,7 +158,7 @@ def _explained(slow: Bottleneck, attributions: Mapping[Dimension, Attribution | 
     for dimension in (slow.dimension, (span_type, name)):
         found = attributions.get(dimension)
         if found and found.parts:
-            # From above, the own time of a dimension is time in its spans.
+            # For a bottleneck above it, the own time of this dimension is time in its spans.
             return [(SPAN if part.kind == OWN else part.kind, part.key, part.share) for part in found.parts]
     return [(SPAN, f"{span_type}:{name}", 1.0)]
 

@@ -27,7 +27,7 @@ CLEARLY = 1.15
 
 @dataclass(frozen=True)
 class Gap:
-    """Change of the mean time between the spans of a link's calls in ms, and the number of calls since."""
+    """Change in ms of the mean time between the two spans of a link's calls, and the number of calls in the window."""
 
     ms: float
     calls: int
@@ -48,7 +48,7 @@ def ends(window: Forest, baseline: Forest) -> dict[Link, str]:
 
 
 def _best(gaps: Mapping[Link, Gap], left: set[Link]) -> tuple[str, set[Link]]:
-    """Return the name that explains most time, and the slower links that it explains."""
+    """Return the name that explains the most time, and the slower links that it explains."""
     scores = {
         (words, service): (_explained([gaps[link] for link in of]), of & left)
         for words, service, of in _choices(gaps)

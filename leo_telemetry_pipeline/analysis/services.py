@@ -36,9 +36,9 @@ def below_clients(
     start: Sequence[float],
     end: Sequence[float],
 ) -> list[int]:
-    """Return the parents, where each server span that was sent as a sibling of its client span is below it.
+    """Return the parents, with each server span that was sent as a sibling of its client span moved below it.
 
-    The client span is the shortest sibling without children around the server span and around no third service's span.
+    The client span is the shortest sibling without children that encloses the server span and no third service's span.
     ``is_known``: whether the span's own parent was found; others were only attached to their trace.
     """
     above, remote, leaves = set(parents), defaultdict(list), defaultdict(list)
@@ -108,7 +108,7 @@ def labelled(key: str, service: str) -> str:
 
 
 def plain(label: str) -> tuple[str, str]:
-    """Return the key and the service, empty for none, of a name by ``labelled``."""
+    """Return the key and the service (empty for none) from a name that ``labelled`` made."""
     combined, _, rest = label.partition(":")
     span_type, plus, _ = combined.partition("+")
     if not plus:

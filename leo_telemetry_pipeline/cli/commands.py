@@ -34,7 +34,7 @@ _COMMANDS = {
     "worker": ("processes.commands:worker", "Run the daemon without the UI, or execute the queue once."),
 }
 _HIDDEN = {"keep-database": "processes.commands:keep_database", "ui": "processes.ui:ui"}
-# These first import more; until then, they hold nothing that an immediate end would leave behind.
+# These commands import more before they install the handlers: until then, they may be killed without leaving traces.
 _LISTEN_LATER = {"dev", "serve", "ui", "worker"}
 
 

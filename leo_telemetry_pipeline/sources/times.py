@@ -85,7 +85,7 @@ def number(value: object, name: str) -> Exact | None:
 
 def moment(value: object, name: str) -> Exact | None:
     """Return a moment in epoch milliseconds; a time without a zone is UTC. Raise InvalidSpan."""
-    # A date starts with its year; no other accepted spelling has a dash or slash there.
+    # A date starts with a year of four digits; no other accepted spelling has a dash or slash as its fifth character.
     text = value.strip() if isinstance(value, str) else ""
     if _OTHER_DATE(text):
         raise InvalidSpan(f"{name} {redact.shown(text)} is not a supported date: write it as 2026-11-29T12:29:00Z")

@@ -67,7 +67,7 @@ class OpenDrain:
             self._is_counted = True
 
     def close(self) -> None:
-        """Keep unstored segments; leave counts of lost and refused spans that are not recorded to the next drain."""
+        """Keep unstored segments; pass counts of lost and refused spans to the next drain unless they are recorded."""
         self.batches.close()
         drained = self.drained
         if not self._is_counted and drained.segments and (drained.torn or drained.quarantined):

@@ -46,7 +46,7 @@ _start = operator.attrgetter("start_time_ms")
 
 @dataclass(eq=False)
 class _Request:
-    """A complete body and the future of its answer, the rejected spans by reason; ``answer_by`` by the loop's clock."""
+    """A complete body, and a future for its rejected spans by reason; ``answer_by`` is a time of the loop's clock."""
 
     parts_of: PartsOf
     body: Body

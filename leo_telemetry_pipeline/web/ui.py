@@ -2,7 +2,7 @@
 
 Belongs here: creating Dagster's web application, and which of its addresses other pages may link to. Does not: the
 guard's decision (guard). `dagster-webserver` answers any page and any Host and accepts no middleware, so this process
-does the same with its functions.
+uses its functions to build the same application.
 """
 
 import contextlib

@@ -127,7 +127,7 @@ class FirstSpan:
                 break
             writer.begin(operation)
             if operation.duration_ns is not None:
-                # It may have ended before the writer knew about it.
+                # The operation may have ended before the writer knew about it.
                 writer.state.open.pop(operation, None)
         self._open.clear()
 

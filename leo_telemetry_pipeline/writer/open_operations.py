@@ -68,7 +68,7 @@ class OpenOperations:
         """Note whether an announcement succeeded."""
         del self._withdrawn[: len(announcement.ended)]
         if not done:
-            # Announced again when the database is back; until then, ended ones merely miss their heartbeat.
+            # All are announced again when the database is back; until then, rows of ended ones merely get no heartbeat.
             self._announced.clear()
         # Last: from here on another thread may change the fields above.
         self._is_pending = False

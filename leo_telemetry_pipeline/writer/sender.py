@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 PATIENCE_S = 5.0
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
-# One running and one queued.
+# One job runs and one is queued.
 _MOST_JOBS = 2
-# Including jobs whose spans are also on disk, accepted while a flush or close waits.
+# Limit while a flush or close waits, which accepts further jobs whose spans are also on disk.
 _MOST_WAITING = 20
 _JOIN_S = 0.1
 

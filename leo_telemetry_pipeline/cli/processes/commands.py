@@ -232,7 +232,7 @@ def _distribute(target: Target) -> None:
 
 
 def prepared(target: Target, settings: Settings) -> dict[str, str]:
-    """Return the environment of Dagster's processes, after creating Dagster's tables, which they would race to do."""
+    """Return the environment of Dagster's processes, after creating its tables, so that they do not race to do so."""
     variables = dagster_home.environment(target, settings)
     if not dagster_home.has_tables(target):
         # Creating an instance would import all definitions.

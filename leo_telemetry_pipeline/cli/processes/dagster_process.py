@@ -1,4 +1,4 @@
-"""Launcher for Dagster's programs: they start and exit in two thirds of the time, and one signal ends them reliably.
+"""Launcher for Dagster's programs: they start and exit in two thirds of the usual time, and one signal ends them.
 
 Belongs here: the setup before such a program. Does not: which programs run (commands).
 """

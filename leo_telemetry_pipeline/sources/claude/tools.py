@@ -104,7 +104,7 @@ def _is_only_launch(maker: Maker, tool: dict, execution: dict) -> bool:
 
 
 def _ran_by_waits(maker: Maker, tool: dict) -> tuple[int, Lasted] | None:
-    """Return start in ms and duration of a tool without a reported execution, None if refused or if one may come."""
+    """Return start in ms and duration of a tool without a reported execution, None if refused or if one may follow."""
     waits = [wait for wait in maker.evidence.of("tool.blocked_on_user") if wait["parent"] == tool["span"]]
     if any(wait.get("decision") == "reject" for wait in waits):
         maker.forget("tool", tool["tool_use_id"])

@@ -208,7 +208,7 @@ def fields_of(record: str, delimiter: str) -> list[str] | str:
 
 
 class Records:
-    """The records of a CSV file after its header: line number, raw text, and fields or the reason for none.
+    """The records of a CSV file after its header: line number, raw text, and its fields or the reason why it has none.
 
     Quoted fields may span lines. An unclosed quote invalidates only its own line.
     """

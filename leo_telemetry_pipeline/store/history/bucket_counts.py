@@ -20,7 +20,7 @@ SPANS = np.dtype([("length", ">i4"), ("value", ">i8")])
 OF_DAY = f"day, 1::bigint, count, sum_ms, min_ms, max_ms, {ELEMENTS.format('buckets')}, {ELEMENTS.format('counts')}"
 OF_BLOCK = "first_day, seen_on, count, sum_ms, min_ms, max_ms, packed, NULL"
 
-# Contents of a row: its buckets, or the first bucket of a run, and the number of spans in each bucket.
+# Contents of a row: its buckets, or the first of a run of adjacent buckets, and the number of spans in each.
 _Part = tuple[np.ndarray | int, np.ndarray]
 
 _64_BITS = (1 << 64) - 1

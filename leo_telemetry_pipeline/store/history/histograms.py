@@ -101,8 +101,8 @@ def rebuild(
 ) -> int:
     """Recount days, one transaction per day; return how many rows were written.
 
-    The day of ``part_day`` is counted up to that moment. ``fence`` is called last in each transaction, and raises if
-    the caller may no longer write.
+    The day that contains the moment ``part_day`` is counted only up to that moment. ``fence`` is called last in each
+    transaction, and raises if the caller may no longer write.
     """
     written, bound = 0, now(database)
     for day in days:

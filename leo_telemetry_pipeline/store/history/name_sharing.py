@@ -25,7 +25,7 @@ LEAST_SPANS = 5
 MOST_SERVICES = 200
 # Maximum share of spans without the attribute, which would not be judged at all.
 MOST_WITHOUT = 0.01
-# The newest days are enough, since a name that is shared later is found then.
+# The newest days are enough, since a name that becomes shared later is found by a later analysis.
 DAYS = 7
 
 

@@ -70,7 +70,7 @@ def folder(path: str, *, create: bool = True) -> Path:
     if not existing.is_dir():
         raise UserError(f"{refused}: {existing} is a file; name a folder")
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise UserError(f"{refused}: {existing} is not writable; name a folder that is")
+        raise UserError(f"{refused}: {existing} is not writable; name a writable folder")
     try:
         if create:
             target.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -156,7 +156,7 @@ def _preview(database: Database, limit: Limit, archives: str, report: Report) ->
                 ]
 
 
-# By the later of window end and run time, so that an analysis of last year made today is kept.
+# By the later of window end and run time, so that an analysis of last year that was made today is kept.
 _OLD_P50 = """
 FROM dimension_p50 WHERE run_id IN (
     SELECT run_id FROM telemetry_analysis_runs

@@ -232,7 +232,7 @@ class Embedded:
                 return
             try:
                 self._postmaster.forget()
-                # All its processes inherit the lock, which is free once the last one has exited.
+                # All processes of the server inherit the lock, which is free once the last one has exited.
                 self._run(
                     *("pg_ctl", "-D", str(self.data), "-l", str(self.data / "log")),
                     *("-w", "-t", str(int(_SERVER_S)), "start"),
