@@ -558,9 +558,11 @@ CREATE TABLE public.dimension_p50 (
 
 COMMENT ON TABLE public.dimension_p50 IS 'P50s, other percentiles and judgement per run and dimension.';
 
-COMMENT ON COLUMN public.dimension_p50.outcome IS 'Judgement: ok, bottleneck, too_few, no_baseline, switched_off, pooled. NULL: not judged yet.';
+COMMENT ON COLUMN public.dimension_p50.outcome IS 'Judgement: ok, bottleneck, too_few, no_baseline, switched_off,
+pooled, shared. NULL: not judged yet.';
 
-COMMENT ON COLUMN public.dimension_p50.observed_p50_ms IS 'P50 that is compared with the baseline: of the window, or for a learned baseline, since the onset.';
+COMMENT ON COLUMN public.dimension_p50.observed_p50_ms IS 'P50 that is compared with the baseline: that of the window
+or, for a learned baseline, since the onset.';
 
 COMMENT ON COLUMN public.dimension_p50.learned IS 'Judgement from daily P50s: the learned baseline, the change, and each guard with its numbers.';
 
