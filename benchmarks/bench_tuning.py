@@ -102,7 +102,7 @@ def measurements(options: Options) -> Iterator[Measured]:
 def row(of: str, promised: float, met: float, seed: int, options: Options) -> Measured:
     """Compare actual with predicted rates; a quick run counts few alarms and has a wider limit."""
     off = 100 * abs(met / promised - 1)
-    what = f"alarms per year off the predicted {promised:.2f}, actual {met:.2f}, {of}, {LEARNED_DAYS} days; seed {seed}"
+    what = f"alarms per year, predicted {promised:.2f}, actual {met:.2f}, {of}, {LEARNED_DAYS} days; seed {seed}"
     return judge(what, off, "%", Budget(75 if options.quick else 50, "%", timed=False), options)
 
 

@@ -101,7 +101,7 @@ def fill(target: Target, count: int, dimensions: int, days: int) -> Filled:
     with closing(Database(target)) as connection:
         spans.ensure_partitions(connection, today - days * DAY, today + 3 * DAY)
         for ago, of_day, length_ms in parts:
-            # Numbers of days do not overlap, and each day starts with a whole trace.
+            # The span numbers of two days do not overlap, and each day starts with a whole trace.
             first = (_MOST_DAYS - ago) * A_TRACE * 1_000_000
             parameters = {"first": first, "last": first + of_day, "length_ms": length_ms}
             with connection.transaction(seconds=3600) as cursor:

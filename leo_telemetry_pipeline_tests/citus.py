@@ -19,7 +19,7 @@ _CLAUSE = r"\b(?:join|where|group|order|limit|union|having|window|returning|left
 _WORD = r"(?!(?:as|on|using|join|left|right|inner|full|cross|where|group|order|limit|union|set)\b)\w+"
 _ALIAS = re.compile(rf"(?:\bfrom|\bjoin|,)\s+(?:only\s+)?({_WORD})(?:\s+as)?(?:\s+({_WORD}))?")
 
-# Each with the problem if the span table is part of the statement.
+# Patterns of statements, each with what is wrong with it.
 _REFUSED = {
     rf"\bupdate\s+(?:only\s+)?{SPANS}": "updates the span table",
     rf"\bmerge\s+into\s+{SPANS}": "merges into the span table",

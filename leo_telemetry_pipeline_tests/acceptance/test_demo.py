@@ -54,7 +54,8 @@ def database_on_day(home: Path, day: int) -> Iterator[None]:
         try:
             yield
         finally:
-            # Not faketime itself: at exit it removes its shared memory, which fails the next one with the same number.
+            # Signal the keeper, not faketime: at its exit, faketime removes shared memory that a later one with the
+            # same number needs.
             os.kill(int(keeper), signal.SIGTERM)
             assert faketime.wait(PATIENCE_S) == 0
 

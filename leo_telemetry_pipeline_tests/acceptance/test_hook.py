@@ -89,7 +89,7 @@ def test_closed_standard_descriptors_do_no_harm(home: Path, closed: str):
 
 @pytest.mark.parametrize("event", [b"", EVENT])
 def test_a_stdin_that_is_never_closed_does_not_delay_the_session(home: Path, event: bytes):
-    """Lost: a session that waits forever because its caller forgot to close a pipe."""
+    """Lost: a session waits forever because its caller forgot to close a pipe."""
     process = subprocess.Popen(HOOK, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with process:
         assert process.stdin is not None

@@ -57,7 +57,7 @@ COMMANDS = (
 )
 @pytest.mark.parametrize("arguments", [("runs",), ("analyze",), ("migrate",)])
 def test_an_invalid_address_is_reported_as_such(home: Path, arguments: Sequence[str], address: str):
-    """Lost: a password in a log, for an address with one wrong letter."""
+    """Lost: a password appears in a log because of one wrong letter in an address."""
     done = run(home, *arguments, **{URL: address})
     has_line(done, URL)
     assert SECRET not in done.out + done.err
@@ -66,7 +66,7 @@ def test_an_invalid_address_is_reported_as_such(home: Path, arguments: Sequence[
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_a_missing_database_is_reported_in_one_line(home: Path, arguments: Sequence[str]):
-    """Lost: that the database is down, and which one it is."""
+    """Lost: nobody learns that a database is down, or which one it is."""
     port = free_port()
     done = run(home, *arguments, **{URL: f"postgresql://leo:{SECRET}@127.0.0.1:{port}/db"})
     has_line(done, f"postgresql://leo@127.0.0.1:{port}/db", "does not answer", URL)

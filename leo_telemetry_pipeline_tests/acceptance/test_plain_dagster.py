@@ -105,7 +105,7 @@ def test_definitions_validate_after_env(used: Desk, shell: str):
 
 @pytest.mark.parametrize("typed", ["dagster definitions validate -w workspace.yaml", "dagster dev -w workspace.yaml"])
 def test_before_env_one_line_names_the_remedy(desk: Desk, typed: str):
-    """Lost: a page of Dagster's errors without the remedy."""
+    """Lost: users get a page of Dagster's errors without the remedy."""
     done = desk.shell(f"{typed} -p {free_port()}" if " dev " in typed else typed)
     said = done.out + done.err
     assert done.code == 1, done

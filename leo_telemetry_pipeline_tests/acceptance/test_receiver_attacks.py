@@ -92,7 +92,7 @@ def test_stacked_and_unknown_encodings_are_refused(served: Served, bomb: bytes):
 
 @pytest.mark.parametrize("depth", [30, 1000, 100_000])
 def test_deep_nesting_is_cut_or_refused(depth: int, served: Served):
-    """Lost: the process, because of a stack that overflows."""
+    """Lost: the process, because its stack overflows."""
     allowed = {200} if depth == 30 else {200, 400, 413}
     with served.bounded():
         assert served.post(nested_json(depth)) in allowed

@@ -18,7 +18,7 @@ from leo_telemetry_pipeline_tests.builders import execute, midnight, new_id, spa
 from leo_telemetry_pipeline_tests.processes import command, environment, finished
 
 KEEP = 35
-# One with its own partition, one in the default partition, one that is not due.
+# Ages of three days: one with its own partition, one in the default partition, one that is not due.
 AGES = (36, 60, 3)
 KEPT_AT_FIRST = 36
 EACH = 12

@@ -159,7 +159,7 @@ def test_a_database_that_accepts_and_never_answers_does_not_delay_the_exit(home,
         assert b"secret" not in path.read_bytes()
 
 
-# The database is never given up, so only the waiting flush spools the spans.
+# The writer of this program never gives up the database, so only the waiting flush spools the spans.
 FLUSH = """
 from leo_telemetry_pipeline import trace
 from leo_telemetry_pipeline.writer import worker_thread as loop

@@ -108,7 +108,7 @@ def _results(messages: list[dict[str, Any]]) -> tuple[str, ...]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Without it, the kernel delays small pieces of an answer by 40 ms.
+    # With Nagle's algorithm, the kernel delays small pieces of an answer by 40 ms.
     disable_nagle_algorithm = True
     record: Record
 

@@ -266,7 +266,7 @@ def killed(stage: Stage) -> None:
 
 
 def resumed(stage: Stage) -> None:
-    """Leave a session and take it up again."""
+    """Leave a session and resume it."""
     with stage.session() as person:
         person.ask(plan("resumed-1", Step(tools=(sleep(0.2),))).prompt())
         name = person.id
@@ -294,7 +294,7 @@ def interrupted(stage: Stage) -> None:
 
 
 def queued(stage: Stage) -> None:
-    """Submit a prompt while another is worked on."""
+    """Submit a prompt while another one is being answered."""
     with stage.session() as person:
         person.say(plan("queued-1", Step(tools=(sleep(3),)), Step(tools=(sleep(0.2),))).prompt())
         stage.answered("queued-1", 0)

@@ -20,7 +20,7 @@ OK, ERROR = "OK", "ERROR"
 WAYS = ("hooks", "otel", "both")
 HOOKED, EXPORTED = ("hooks", "both"), ("otel", "both")
 # Ways of measuring that share a session: its hooks report to two homes, one of which also gets exports.
-# If only exports are tried, no hook may run, which takes a session of its own.
+# Where only exports are tried, no hook may run, so this way needs a session of its own.
 SIDE_BY_SIDE = (("hooks", "both"), ("otel",))
 PROMPT = "claude_code.interaction"
 # Claude Code's own commands, which do not call a model.

@@ -63,7 +63,7 @@ def contents(db: Database, of: dict[str, str]) -> dict[str, list[str]]:
 @pytest.mark.only_on(DEBIAN, EMBEDDED, reason="a pooler does not change the schema")
 @pytest.mark.parametrize("old", schema_dump.EARLIER, indirect=True)
 def test_a_carried_over_database_has_the_schema_of_a_migrated_empty_one(old: str):
-    """Lost: leftover objects of an old version, on which statements fail years later."""
+    """Lost: leftover objects of an old version make statements fail years later."""
     migrations.migrate(outside(old, "dagster"), carry_over=True)
     assert schema_dump.dump(old) == schema_dump.REFERENCE.read_text(encoding="utf-8")
 

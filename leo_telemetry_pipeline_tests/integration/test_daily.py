@@ -244,7 +244,7 @@ def test_the_queue_share_is_waiting_over_waiting_plus_working_and_only_for_compl
     assert set(daily.queue_share(db, FORTNIGHT, A, SEEN)) == {at[0].date(), at[2].date()}
 
 
-def test_a_count_beyond_32_bits_and_a_season_of_a_year_are_read(db: Database):
+def test_a_count_beyond_32_bits_and_a_window_of_a_year_are_read(db: Database):
     """Lost: the busiest dimension would wrap around, and last year would be out of reach."""
     day = midnight(300).date()
     execute(

@@ -50,7 +50,7 @@ def test_no_two_packages_or_modules_import_each_other():
 
 
 def test_a_cycle_is_found_wherever_its_imports_are(tmp_path: Path):
-    """Lost: cycles that a search for imports at the top of files does not find."""
+    """Lost: cycles stay unnoticed that a search for imports at the top of files does not find."""
     package = tmp_path / "p"
     for name, text in {
         "__init__": "",

@@ -57,14 +57,14 @@ print(json.dumps(loaded))
 
 
 def test_importing_the_trace_api_touches_no_disk_and_starts_no_thread(home: Path) -> None:
-    """Lost: threads and files in programs that only import measured code."""
+    """Lost: programs that only import measured code get threads and files."""
     code = "import json, threading, leo_telemetry_pipeline.trace; print(json.dumps(threading.active_count()))"
     assert result(code, home) == 1
     assert not home.exists()
 
 
 def test_every_documented_name_exists() -> None:
-    """Lost: a name in the guide that does not exist."""
+    """Lost: the guide has a name that does not exist."""
     for name in trace.__all__:
         assert getattr(trace, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

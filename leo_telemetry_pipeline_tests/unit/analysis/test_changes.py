@@ -29,7 +29,7 @@ def is_plain(change: ChangePoint) -> bool:
 
 
 def test_a_step_is_found_with_its_onset_size_and_interval():
-    """Lost: that work got slower, since when, and by how much."""
+    """Lost: nobody learns that work got slower, since when, or by how much."""
     values = noisy(1, 120)
     values[70:] *= 1.5
     [change] = changes.find(values)
@@ -84,7 +84,7 @@ def test_outliers_of_any_size_are_not_a_change():
 
 
 def test_three_points_of_the_slower_mode_in_a_row_are_not_a_change():
-    """Lost: false alarms on gates that are either cached or not, which is most gates."""
+    """Lost: gates that are either cached or not, which most gates are, cause false alarms."""
     rng = np.random.default_rng(6)
     values = noisy(6, 100) * np.where(rng.random(100) < 0.2, 2.0, 1.0)
     values[97:] = 200 * np.exp(0.1 * rng.standard_normal(3))
@@ -92,7 +92,7 @@ def test_three_points_of_the_slower_mode_in_a_row_are_not_a_change():
 
 
 def test_autocorrelated_series_are_rarely_taken_for_steps():
-    """Lost: false alarms if a day's load resembles the day before."""
+    """Lost: days whose load resembles that of the day before cause false alarms."""
     found = changes.find_all([Series(remembering(seed, 200)) for seed in range(100)])
     assert sum(map(bool, found)) <= 3
 
@@ -131,7 +131,7 @@ def test_points_with_few_spans_weigh_less():
 
 @pytest.mark.parametrize("points", [0, 1, 2, 7, 8, 40, 100])
 def test_a_constant_series_of_any_length_has_no_change(points: int):
-    """Lost: an analysis that fails on the simplest dimension."""
+    """Lost: an analysis fails on the simplest dimension."""
     assert changes.find(np.full(points, 5.0)) == []
     assert changes.find(np.zeros(points), np.ones(points), MONDAY + np.arange(points)) == []
 

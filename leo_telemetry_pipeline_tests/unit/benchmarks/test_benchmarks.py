@@ -64,7 +64,7 @@ def test_a_reference_that_measured_nothing_is_beaten_by_anything() -> None:
     [(0.094, "ms", "0.094 ms"), (4.762, "us", "4.76 us"), (42.71, "us", "42.7 us"), (34647.2, "/s", "34,647/s")],
 )
 def test_amounts_have_three_significant_digits(value: float, unit: str, text: str) -> None:
-    """Lost: small numbers that read as 0, large ones that cannot be read."""
+    """Lost: small numbers read as 0, and large ones cannot be read."""
     assert table.amount(value, unit) == text
 
 

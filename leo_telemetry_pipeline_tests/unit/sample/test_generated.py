@@ -14,7 +14,7 @@ from leo_telemetry_pipeline.sample.generated import DAYS, WINDOW_DAYS, generate
 from leo_telemetry_pipeline.span import Span
 
 MIDNIGHT = datetime(2026, 2, 9, tzinfo=UTC)
-# One on each weekday.
+# One date on each weekday.
 DATES = [MIDNIGHT + timedelta(days=23 * step) for step in range(7)]
 SLOWED = {
     "gate:GATE_PRD_REQUIRED": {"gate+sd_type:GATE_PRD_REQUIRED:feature", "gate+sd_type:GATE_PRD_REQUIRED:refactor"},

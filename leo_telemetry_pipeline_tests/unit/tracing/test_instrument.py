@@ -151,7 +151,7 @@ def test_parts_that_cannot_be_wrapped_are_named(tracer: Tracer) -> None:
 
 
 def test_static_and_class_methods_keep_their_kind(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: a call with one argument too many."""
+    """Lost: a method is called with one argument too many."""
 
     class Static:
         @staticmethod

@@ -89,7 +89,7 @@ def test_an_attribute_may_have_the_name_of_a_parameter(tracer: Tracer, memory: I
 
 
 def test_children_inherit_directive_project_and_execution_only(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: gates that belong to no directive."""
+    """Lost: gates belong to no directive."""
     with (
         tracer.handoff("H", sd_id="SD-1", project="shop", workflow_execution_id="w", sd_type="fix"),
         tracer.phase("P"),
@@ -320,7 +320,7 @@ def test_the_time_of_the_recorder_is_not_part_of_the_span(clock: FixedClock) -> 
 
 
 def test_without_a_recorder_everything_works_and_nothing_is_recorded() -> None:
-    """Lost: code that works only while it is measured."""
+    """Lost: code works only while it is measured."""
     tracer = Tracer(None)
     before = here()
 

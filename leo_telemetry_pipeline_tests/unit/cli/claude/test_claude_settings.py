@@ -108,7 +108,7 @@ def test_hooks_that_claude_code_does_not_await_are_not_async():
 
 
 def test_exactly_the_events_that_form_spans_are_hooked():
-    """Lost: sub-agents without an end, or an unnecessary process per tool."""
+    """Lost: sub-agents have no end, or every tool starts an unnecessary process."""
     assert sorted(claude_settings.SPAN_EVENTS) == sorted(hook_notes.EVENTS)
 
 

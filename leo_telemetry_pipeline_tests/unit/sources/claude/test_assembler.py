@@ -230,7 +230,7 @@ def test_an_answer_is_stored_once_nothing_can_change_it():
     notes = in_order([[0, "UserPromptSubmit", {}], [3, "Stop", {}]])
     now_ns = BEGAN_NS + 60 * 10**9
     assert assembler.spans(notes, session=SESSION, now_ns=now_ns)[0] == []
-    # Made final by the next prompt, by the end of the session, or by a long silence.
+    # The answer becomes final with the next prompt, the end of the session, or a long silence.
     following = noted({"hook_event_name": "UserPromptSubmit", "prompt_id": "next"}, 60_000)
     for more, later_ns, final in (([following], now_ns, False), ([], now_ns, True), ([], now_ns + 300 * 10**9, False)):
         (span,) = assembler.spans([*notes, *more], session=SESSION, now_ns=later_ns, final=final)[0]

@@ -168,7 +168,7 @@ UNKNOWN = {
 
 @pytest.mark.parametrize("case", UNKNOWN)
 def test_unknown_names_are_refused_by_name(case: str):
-    """Lost: "0 spans stored" with status 0, noticed only when the spans are needed."""
+    """Lost: an import of 0 spans ends with status 0, which is noticed only when the spans are needed."""
     request, there, expected = UNKNOWN[case]
     with pytest.raises(BadRequest, match=rf"has {there} where {expected} is expected"):
         otlp.read_json(json.dumps(request).encode(), policy=KEEP)
@@ -202,7 +202,7 @@ def test_empty_requests_are_not_refused(request_: dict):
 
 @pytest.mark.parametrize("key", ["traceID", "TraceId", "trace-id", "start_time_unixnano", "SpanID"])
 def test_a_misspelled_field_of_a_span_is_named(key: str):
-    """Lost: why a trace id is reported as missing although it is there."""
+    """Lost: nobody learns why a trace id is reported as missing although it is there."""
     names = {name.lower(): name for name in ("traceId", "spanId", "startTimeUnixNano")}
     expected = names[key.replace("-", "").replace("_", "").lower()]
     request = renamed(PLAIN, {expected: key})
@@ -213,7 +213,7 @@ def test_a_misspelled_field_of_a_span_is_named(key: str):
 
 @pytest.mark.parametrize("value", [{"textValue": "a"}, "a", 5, ["a"], {"StringValue": "a"}])
 def test_a_value_of_unknown_kind_is_counted_and_not_stored_as_null(value: Any):
-    """Lost: why attributes are null, and a dimension empty."""
+    """Lost: nobody learns why attributes are null, and a dimension empty."""
     request = with_span(attributes=[{"key": "k.text", "value": value}, {"key": "k.number", "value": {"intValue": 1}}])
     read = otlp.read_json(json.dumps(request).encode(), policy=KEEP)
     assert [span.attributes["k.number"] for span in read.spans] == [1]
