@@ -54,9 +54,9 @@ def compared(
     few = generate.another(target, "few")
     window = filled(few, count // 10, dimensions)
     filled(target, count, dimensions)
-    with closing(Database(target)) as connection, closing(Database(few)) as beside:
+    with closing(Database(target)) as connection, closing(Database(few)) as smaller:
         measured = p50s(connection, window)
-        calls = {"ours": lambda: p50s(connection, window), "few": lambda: p50s(beside, window)}
+        calls = {"ours": lambda: p50s(connection, window), "few": lambda: p50s(smaller, window)}
         took = alternating(calls, 10)
         query = alternating({QUERY: lambda: reference(connection, window)}, rounds)[QUERY]
     what = f"{count:,} spans, {measured:,} dimensions"

@@ -259,7 +259,7 @@ def test_logs_and_metrics_are_answered_and_dropped(path: str, served: Served):
 
 
 def test_ten_thousand_random_requests(served: Served):
-    """Lost: the attacks that nobody thought of."""
+    """Lost: an attack that nobody thought of succeeds."""
     seen: dict[int, int] = {}
 
     def send(body: bytes, content_type: str, encoding: str | None, more: dict[str, str]) -> None:

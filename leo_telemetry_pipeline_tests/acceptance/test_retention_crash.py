@@ -218,7 +218,7 @@ def test_maintenance_killed_at_any_step_loses_nothing(db: Database, settings: Se
 
 
 def test_a_restore_killed_at_any_step_can_be_repeated(db: Database, settings: Settings, tmp_path: Path) -> None:
-    """Lost: half of the restored spans, the following night."""
+    """Lost: half of the restored spans are dropped the following night."""
     with worker(settings, tmp_path) as killed:
         everything, at = begin(db, tmp_path), 0
         finish(killed, db)

@@ -350,7 +350,7 @@ def test_two_drainers_store_every_span_once_between_them(settings, db, home):
 
 
 def test_a_torn_record_of_a_power_cut_is_counted_and_not_stored(settings, db, home):
-    """Lost: rows with values that were never written."""
+    """Lost: rows have values that were never written."""
     Emitting(home, 50, 1_000, DATABASE_URL=nowhere()).ended()
     (path,) = Path(folder_of(str(home))).glob("*.spans")
     path.write_bytes(path.read_bytes()[:-40])

@@ -185,7 +185,7 @@ def test_when_insights_fail_the_analysis_is_unchanged(db: Database):
 def test_insights_are_requested_once_for_the_last_successful_run_of_everything(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: no insights if an analysis did not run under the daemon; or the same ones every few seconds."""
+    """Lost: there are no insights if an analysis did not run under the daemon, or the same ones every few seconds."""
     with dg.DagsterInstance.ephemeral() as instance:
         assert tick(instance) == "No analysis has succeeded yet"
         succeeded(db, project="shop")

@@ -109,7 +109,7 @@ for _ in range(600):
 def test_sigterm_waits_for_the_spans_and_then_ends_the_process_as_usual(
     db: Database, database_url: str, home: Path
 ) -> None:
-    """Lost: the spans of every stopped service; or a service that cannot be stopped."""
+    """Lost: the spans of every stopped service are missing, or a service cannot be stopped."""
     process = start(WAITS.format(before=""), home, database_url)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"

@@ -115,7 +115,7 @@ print("went on", trace.flush())
 
 
 def test_settings_in_code_override_the_environment_until_the_first_span(home: Path) -> None:
-    """Lost: spans of one program in the home and project of another."""
+    """Lost: spans of one program go to the home and project of another."""
     other = home.with_name(home.name + "x")
     code = f"""
 import json
@@ -146,7 +146,7 @@ def test_a_test_can_see_what_the_process_tracer_records(monkeypatch: pytest.Monk
 
 
 def test_sigterm_is_left_alone_from_another_thread(home: Path) -> None:
-    """Lost: a program that is set up in a thread."""
+    """Lost: a program that sets up tracing in a thread fails."""
     code = """
 import json, signal, threading
 from leo_telemetry_pipeline import trace

@@ -69,7 +69,7 @@ def test_a_past_slow_week_is_found_and_does_not_hide_a_later_change():
 
 
 def test_three_clearly_slower_points_at_the_end_are_enough_and_two_are_not():
-    """Lost: detection within three days, or an alarm for every two slow days."""
+    """Lost: a change is not found within three days, or every two slow days cause an alarm."""
     values = noisy(4, 63)
     values[60:] *= 2
     assert [change.at for change in changes.find(values)] == [60]
@@ -137,14 +137,14 @@ def test_a_constant_series_of_any_length_has_no_change(points: int):
 
 
 def test_a_step_in_a_series_without_noise_is_a_change():
-    """Lost: the clearest changes, because of a division by zero noise."""
+    """Lost: the clearest changes are missed, because of a division by zero."""
     [change] = changes.find([20.0] * 20 + [30.0] * 5)
     assert (change.at, change.ratio) == (20, pytest.approx(1.5))
     assert is_plain(change)
 
 
 def test_a_step_from_zero_durations_is_a_change_of_finite_size():
-    """Lost: sub-millisecond work that became slow; zero has no logarithm."""
+    """Lost: sub-millisecond work that became slow is not found, because zero has no logarithm."""
     [change] = changes.find([0.0] * 20 + [30.0, 31.0, 29.0, 30.0, 32.0])
     assert change.at == 20
     assert is_plain(change)

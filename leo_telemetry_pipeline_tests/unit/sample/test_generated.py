@@ -99,7 +99,7 @@ def test_the_history_has_as_many_spans_as_a_team_and_is_distinguished_from_real_
 
 @pytest.mark.parametrize("midnight", DATES, ids=str)
 def test_the_expected_findings_are_the_same_and_clear_on_every_date(midnight):
-    """Lost: a demo that finds something else on some days."""
+    """Lost: a demo finds something else on some days."""
     found = ratios_at(midnight)
     slower = {name(one) for one in found if one["ratio"] > RATIO}
     assert slower == {each for cause, slowed in SLOWED.items() for each in (cause, *slowed)}

@@ -136,7 +136,7 @@ def test_a_failing_describe_function_does_not_affect_the_handoff(
 
 
 def test_parts_that_cannot_be_wrapped_are_named(tracer: Tracer) -> None:
-    """Lost: a gate, silently not measured."""
+    """Lost: a gate is silently not measured."""
 
     class Slotted:
         __slots__ = ()

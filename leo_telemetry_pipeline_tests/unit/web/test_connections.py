@@ -40,7 +40,7 @@ def test_the_longest_idle_connection_makes_room():
 
 
 def test_busy_connections_are_not_closed():
-    """Lost: a request in progress, for the sake of a new client."""
+    """Lost: a request in progress is cut off for the sake of a new client."""
     house, lines = opened(2, 2)
     for line in lines:
         house.set_idle(line, False)

@@ -138,7 +138,7 @@ def test_all_spellings_give_the_same_span(spelling: str):
 
 @pytest.mark.parametrize(("case", "count"), [("otlp_old_ils.json", 2), ("otlp_snake_inner.json", 1)])
 def test_requests_of_real_exporters_are_read(case: str, count: int):
-    """Lost: spans of a real exporter, answered with 200."""
+    """Lost: spans of a real exporter, although they are answered with 200."""
     for spans in both(json.loads((CASES / case).read_text())):
         assert len(spans) == count
 

@@ -94,7 +94,7 @@ def with_password(password: str) -> dict[str, str]:
     ],
 )
 def test_an_unambiguous_address_is_read(pasted: str, meant: dict[str, str]):
-    """Lost: an evening with an address that every other program accepts, and a message without the reason."""
+    """Lost: an evening spent on an address that every other program accepts, because the message names no reason."""
     assert addresses.parts_of(pasted, VARIABLE) == meant
 
 
