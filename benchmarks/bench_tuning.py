@@ -78,7 +78,7 @@ def promised_and_met(rng: np.random.Generator, family: Family, dimensions: int) 
     for past, one in zip(drawn, suggested, strict=True):
         if one.multiplier and one.baseline_p50_ms and one.alarms_a_year_then is not None:
             promised.append(one.alarms_a_year_then)
-            # Only weeks after the tuning days.
+            # Count only the weeks after the tuning days.
             later = past.week_p50_ms[LEARNED_DAYS + WEEK - 1 :]
             years = (len(later) - 1) / YEAR_DAYS
             met.append(alarm_replay.alarms(later, one.baseline_p50_ms * one.multiplier) / years)

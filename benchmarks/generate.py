@@ -23,7 +23,7 @@ from leo_telemetry_pipeline.store.server.database import Database, Target
 SEED = 20_260_209
 _MOST_DAYS = 100
 A_TRACE = 15
-# By number of dimensions: the number of names of each span type, and of SD types.
+# Per number of dimensions: the number of names of each span type, and of SD types.
 NAMES = {
     25: {"handoff": 2, "phase": 2, "gate": 3, "subagent": 6, "sd_type": 3},
     45: {"handoff": 5, "phase": 3, "gate": 5, "subagent": 8, "sd_type": 4},

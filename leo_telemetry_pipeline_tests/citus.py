@@ -23,7 +23,7 @@ _ALIAS = re.compile(rf"(?:\bfrom|\bjoin|,)\s+(?:only\s+)?({_WORD})(?:\s+as)?(?:\
 _REFUSED = {
     rf"\bupdate\s+(?:only\s+)?{SPANS}": "updates the span table",
     rf"\bmerge\s+into\s+{SPANS}": "merges into the span table",
-    # One shard has all rows of a key, so the conflict is resolved there, with values of that row only.
+    # Accepted: one shard has all rows of a key, so the conflict is resolved there, with values of that row only.
     rf"\binsert\s+into\s+{SPANS}.*(?<!on conflict \(trace_id, span_id, start_time_ms\) )\bdo\s+update\b": "updates"
     " the span table on conflict",
     rf"\binsert\s+into\s+{SPANS}.*\bdo\s+update\s+set\b.*\b(?:select|now\s*\(|random\s*\(|clock_timestamp)": "sets"

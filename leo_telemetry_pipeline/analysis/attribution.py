@@ -30,7 +30,7 @@ from leo_telemetry_pipeline.analysis.services import plain
 TRIMMED = 0.025
 # In standard errors; in 1 of 40 comparisons of about twenty parts, some part passes without having changed.
 SEPARATED = 3.0
-# Fewer spans are too few to estimate a variance.
+# Fewer spans than this are too few to estimate a variance.
 LEAST_TO_TEST = 5
 LEAST_SHARE = 0.01
 # Own time is explained if its share of the added time is at least this.

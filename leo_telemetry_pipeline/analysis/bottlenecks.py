@@ -11,7 +11,7 @@ from dataclasses import replace
 from leo_telemetry_pipeline.dimension import OTHER_KEYS, Bottleneck, Dimension, DimensionResult, Judgement, Threshold
 from leo_telemetry_pipeline.resolution import WHOLE_MS
 
-# For a configured baseline without a multiplier.
+# Multiplier of a configured baseline without one.
 DEFAULT_MULTIPLIER = 2.0
 # Baselines are learned from this many days up to the end of the window.
 HISTORY_DAYS = 90

@@ -17,9 +17,9 @@ from leo_telemetry_pipeline.analysis.critical_path import Forest
 
 Link = tuple[str, str]
 TO, BOTH, FROM = "calls to", "calls to and from", "calls from"
-# In standard errors.
+# A link is slower if its gap grew by more than this many standard errors.
 SEPARATED = 3.0
-# Fewer calls are too few to estimate an error.
+# Fewer calls than this are too few to estimate an error.
 LEAST_CALLS = 5
 # A service other than the callee is named only if it explains more time by this factor.
 CLEARLY = 1.15

@@ -11,7 +11,7 @@ import numpy as np
 from leo_telemetry_pipeline.analysis.critical_path import WAIT, Forest, mapping, rows_of
 from leo_telemetry_pipeline.analysis.span_measures import CACHED, FIRST_TOKEN, INPUT, OUTPUT, value_of
 
-# Fewer spans are too few for a median.
+# Fewer spans than this are too few for a median.
 LEAST_SPANS = 8
 # Least share of the added time at which the time before or after the first token explains it alone.
 ALONE = 0.8

@@ -23,7 +23,7 @@ P_SCALE = 8.0
 P_FEW = 12.0
 
 STRETCH_LEAST = 3.5
-# In standard errors of a correlation.
+# Largest autocorrelation that may remain without a stretch, in standard errors of a correlation.
 STRETCH_MEMORY = 1.5
 STRETCH_CLIP = 1.5
 

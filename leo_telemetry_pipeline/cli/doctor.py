@@ -164,7 +164,7 @@ _AGAINST = {
     "spool_unavailable": "let the programs that record spans write to LEO_TELEMETRY_HOME",
     "invalid": "check which attributes the program passes",
 }
-# These have no remedy.
+# Losses without a remedy, and their cause.
 _BECAUSE = {
     "torn": " (a program was killed while writing)",
     "out_of_time": " (a program ended before a slow disk accepted them)",

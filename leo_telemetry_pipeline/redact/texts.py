@@ -55,7 +55,7 @@ def name(value: str, limit: int) -> str:
     safe = text(value, limit)
     if len(value) <= limit or not safe.endswith(CUT):
         return safe
-    # Imported here because hardly any name is this long.
+    # Imported only here, because hardly any name is this long.
     import hashlib
 
     # Hash the scrubbed text; beyond REACH, it is hashed as it is.

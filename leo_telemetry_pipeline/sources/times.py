@@ -28,7 +28,7 @@ _MOST_DIGITS = 30
 _HALF = Decimal("0.5")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# With a zone as in ISO 8601, SQL and Go; Go adds a zone name and its monotonic clock.
+# A date and time, with a zone as in ISO 8601, SQL or Go. Go adds a zone name and the reading of its monotonic clock.
 _MOMENT = re.compile(
     r"(?P<year>\d{4})([-/])(?P<month>\d\d)\2(?P<day>\d\d)"
     r"(?:[Tt ]\s*(?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,18}))?)?)?"

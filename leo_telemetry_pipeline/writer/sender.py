@@ -121,7 +121,7 @@ class Sender:
             done = self._at_work and self._try(job)
             with self._lock:
                 self._at_work = self._given_up = False
-                # Before the callbacks, which must not see the sender as busy.
+                # Remove the job before the callbacks, which must not see the sender as busy.
                 if job in self.jobs:
                     self.jobs.remove(job)
             # No error of a callback may end the only thread that stores.

@@ -26,7 +26,7 @@ from leo_telemetry_pipeline.writer import bootstrap as first_span, writer
 for each in (first_span.FirstSpan, writer.Writer):
     each.close.__defaults__ = (60.0,)
 """
-# Each ended span is a line on stdout, with the time just after its end.
+# The program prints a line for each ended span, with the time just after its end.
 EMIT = f"""
 import os, signal, sys, time
 from leo_telemetry_pipeline import trace

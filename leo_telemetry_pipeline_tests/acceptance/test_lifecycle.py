@@ -224,7 +224,7 @@ def test_a_cancelled_run_ends_at_once_and_writes_nothing(loop: Loop):
     run = row(loop.db, run.run_id)
     assert (run.status, run.reason_code) == ("CANCELLED", "CANCELLED_BY_USER")
     assert run.finished_at is not None
-    # Its statement still runs in the database.
+    # The run's statement is still executed in the database.
     assert loop.dagster_run_ends(run) in ("FAILURE", "CANCELED")
     until(loop.nothing_runs, "its process ends", by=loop.running, every=0.3)
     loop.off()

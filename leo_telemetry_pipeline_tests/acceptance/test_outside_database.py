@@ -215,7 +215,7 @@ def test_everything_works_on_an_outside_postgresql(home: Path, outside: Outside)
     def well(*arguments: str) -> str:
         done = run(home, *arguments, **variables)
         assert done.code == 0, (arguments, done)
-        # Only `env` prints it, for the shell.
+        # Only `env` prints the password, for the shell.
         assert SECRET not in done.out + done.err or arguments == ("env",)
         return done.out
 

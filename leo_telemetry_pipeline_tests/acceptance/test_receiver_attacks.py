@@ -198,7 +198,7 @@ def test_slow_clients_are_disconnected_and_do_not_delay_others(served: Served):
             line.settimeout(1.5)
             for _ in range(60):
                 try:
-                    if number % 2:  # every other one sends nothing more
+                    if number % 2:  # every other connection sends nothing more
                         line.sendall(b"x")
                     said = line.recv(100)
                 except TimeoutError:

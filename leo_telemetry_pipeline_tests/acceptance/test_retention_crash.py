@@ -29,7 +29,7 @@ WORKER = """
 import os, signal, sys
 from contextlib import closing, contextmanager
 from pathlib import Path
-import pandas  # pyarrow imports it with its first array; here, so that the forks need not
+import pandas  # pyarrow imports pandas with its first array; imported here so that the forks need not do so
 import psycopg2.extensions
 import pyarrow.parquet
 from leo_telemetry_pipeline.sources.files import parquet

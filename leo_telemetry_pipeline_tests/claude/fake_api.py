@@ -25,7 +25,7 @@ _ERRORS = {
     500: "api_error",
     529: "overloaded_error",
 }
-# For requests without a plan, such as the answer to a notification; and the summary that compaction asks for.
+# Answers to requests without a plan, such as a notification, and to the request for a summary in a compaction.
 UNPLANNED = Step("noted", first=0.01, rest=0.01)
 COMPACTION = Plan("compaction", (Step("<analysis>-</analysis><summary>nothing</summary>"),))
 _JSON = "application/json"

@@ -81,7 +81,7 @@ def test_every_row_is_carried_over_and_an_analysis_runs_on_them(
         # Today's code stores the spans, and has one column more.
         execute(db, "ALTER TABLE workflow_trace_log ADD COLUMN duration_rest_us smallint")
         slow(db, "A", "B", attributes={"sd_type": "feature"})
-        # In the default partition: one before the retained days, and one without an end.
+        # Two spans for the default partition: one before the retained days, and one without an end.
         insert(db, [span(at=midnight(400)), span(duration_ms=None, at=midnight(399))])
         execute(db, "ALTER TABLE workflow_trace_log DROP COLUMN duration_rest_us")
         configure(db, "gate", None, None, 3)
@@ -98,7 +98,7 @@ def test_every_row_is_carried_over_and_an_analysis_runs_on_them(
         assert (done.code, done.err) == (0, "")
         assert f"to version {migrations.newest()}." in done.out
         assert contents(db, of) == before
-        # It can be repeated without effect.
+        # The command can be repeated without effect.
         assert "is up to date" in finished(command("migrate", *options), environ).out
         assert contents(db, of) == before
         run = analyse_queued(db)

@@ -267,7 +267,7 @@ def test_learning_uses_the_median_of_each_days_spans(db: Database, project: str 
     made = fill(db)
     histograms.rebuild(db, FORTNIGHT.days, SEEN, SEEN)
     if not kept:
-        # Like days counted before P50s were stored with them.
+        # Make some days look as if they had been counted before P50s were stored with them.
         execute(db, "UPDATE duration_histograms SET p50_ms = NULL WHERE day < %s", (FORTNIGHT.days[5],))
     found = daily_p50s(db, Window(FORTNIGHT.start, FORTNIGHT.end, project), WANTED, SEEN)
     days = zip(found.place, found.day, found.count, found.p50_ms, strict=True)

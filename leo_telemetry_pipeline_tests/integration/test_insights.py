@@ -237,7 +237,7 @@ def status_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun
 def test_only_the_analysis_takes_an_analysis_run(db: Database, name: str, is_analysis: bool):
     """Lost: each maintenance leaves a run that never ends, and so causes an analysis that nobody asked for."""
     with dg.DagsterInstance.ephemeral() as instance:
-        # As a daemon launches it: a whole job, by name.
+        # A daemon launches such a run in this way: a whole job, by name.
         made = instance.create_run_for_job(defs.resolve_job_def(name))
         run = dg.DagsterRun(name, execution_plan_snapshot_id=made.execution_plan_snapshot_id)
         assert selects(instance, run, LAST_ASSET) == is_analysis

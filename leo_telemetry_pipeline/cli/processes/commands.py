@@ -109,7 +109,7 @@ def worker(once: bool, wait: bool) -> None:
     _import_first(settings)
     with signals.recorded(), ExitStack() as stack:
         lock = stack.enter_context(_daemon_owned(settings.home, wait))
-        # Only launchd writes this log.
+        # This log exists only under launchd, which writes the worker's output to it.
         log_files.cut(settings.home / "logs" / "worker.log")
         code = CodeServer(stack.enter_context(temporary(settings.home, home_owner.DAEMON)))
         target = stack.enter_context(database.ready(settings))
@@ -197,7 +197,7 @@ def psql(arguments: tuple[str, ...]) -> None:
         environment = own_connection.child_environment(os.environ, target.embedded)
         if password is not None:
             environment["PGPASSWORD"] = password
-        # In psql, Ctrl-C cancels the query.
+        # Ctrl-C must reach only psql, where it cancels the query.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
         process = subprocess.run([program, make_dsn(**parts), *arguments], env=environment, preexec_fn=heed)
@@ -266,7 +266,7 @@ def _code_server(code: CodeServer) -> dict[str, Program]:
 
 
 def _daemon(code: CodeServer) -> dict[str, Program]:
-    # Its default level logs every tick of every sensor.
+    # The daemon's default log level includes every tick of every sensor.
     arguments = ("--log-level", "warning", "-w", str(code.workspace()))
     return {"Dagster's daemon": Program(_dagster("dagster._daemon", "run", *arguments), code.is_up)}
 

@@ -44,7 +44,7 @@ def _send_again(dropped: Any) -> None:
     timer.start()
 
 
-# Run processes need it too: multiprocessing imports their parent's main module as __mp_main__.
+# The processes of runs need this setup too: multiprocessing imports their parent's main module as __mp_main__.
 if __name__ in ("__main__", "__mp_main__"):
     garbage.collect_rarely()
 if __name__ == "__main__":

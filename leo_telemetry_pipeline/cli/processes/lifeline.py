@@ -61,7 +61,7 @@ def _watch(line: int, held: Sequence[int]) -> None:
     """Kill the whole group when the parent dies; another worker retries the row of an unfinished analysis."""
     os.read(line, 1)
     try:
-        # In a session of its own, it outlives this group and cleans up after it.
+        # This child has a session of its own, so it outlives this group and cleans up after it.
         subprocess.Popen(
             [*_OURS, FINISH, ",".join(map(str, held))],
             stdin=subprocess.PIPE,

@@ -79,7 +79,7 @@ class Evidence:
         self.agent_notes: dict[str, list[dict]] = {}
         self.launches: dict[str, list[dict]] = {}
         self.used_tools: dict[str, dict] = {}
-        # From OpenTelemetry: spans by kind and id, log events by kind.
+        # Notes from OpenTelemetry: spans by kind and id, log events by kind.
         self.spans: dict[str, dict[str, dict]] = {}
         self.logs: dict[str, list[dict]] = {}
         self._by_trace: dict[str, list[dict]] = {}

@@ -64,7 +64,7 @@ class Durations:
 
         ``base`` is the day of the first bit of ``seen_on``, no later than the first day of the row.
         """
-        # In the database, the 64th bit is the sign.
+        # The mask undoes the sign: the 64th day is the sign bit of PostgreSQL's bigint.
         self._add((seen_on & _64_BITS) << (first_day - base).days, count, sum_ms, min_ms, max_ms)
         self._parts.append(
             _unpacked(buckets) if counts is None else (elements(buckets, BUCKETS), elements(counts, SPANS))

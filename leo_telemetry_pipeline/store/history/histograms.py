@@ -108,7 +108,7 @@ def rebuild(
     for day in days:
         with database.transaction() as cursor:
             lock(cursor, day)
-            # Before counting: spans committed by now are counted; all others are younger than the watermark.
+            # Take the watermark first: spans committed by now are counted; all others are younger than the watermark.
             complete_before = watermark(cursor, bound)
             _, sealed_before = _last_part(cursor, day)
             until = part_day if part_day is not None and part_day.date() == day else None

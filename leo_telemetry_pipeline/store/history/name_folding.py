@@ -20,7 +20,7 @@ from leo_telemetry_pipeline.store.history.watermark import Fence, lock
 from leo_telemetry_pipeline.store.name_templates import MAY_HOLD_IDS, Folds, template
 from leo_telemetry_pipeline.store.server.database import Database
 
-# Fewer names are judged one by one, however rare.
+# The names of a template with fewer of them are judged one by one, however rare they are.
 LEAST_NAMES = 20
 # A name is rare if it is seen at most this often per week,
 RARE_A_WEEK = 2

@@ -36,7 +36,7 @@ def mark_stale(database: Database, fence: Fence | None = None) -> None:
         # Serializes concurrent calls.
         cursor.execute("SELECT FROM telemetry_upkeep FOR UPDATE")
         seen_before = _seen_before(cursor)
-        # Before reading: spans committed by now are read; all others are younger than the watermark.
+        # Take the watermark before reading: spans committed by now are read; all others are younger than the watermark.
         seen = watermark(cursor, bound)
         touched = _touched(cursor, seen_before) if seen_before else {}
         ended = open_counts.fewer(cursor)

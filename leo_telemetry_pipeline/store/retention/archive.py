@@ -153,7 +153,7 @@ def restore(
                 new += _put_back(database, batch, archive_id)
             if on_bytes is not None:
                 on_bytes(parquet.packed_bytes(file, group))
-    # Until everything is restored, only the history has the whole day.
+    # Clear dropped_at only now: until everything is restored, only the history has the whole day.
     with database.transaction() as cursor:
         cursor.execute(
             "UPDATE telemetry_sealed_days SET dropped_at = NULL"

@@ -253,11 +253,11 @@ class Embedded:
             try:
                 self._run("pg_ctl", "-D", str(self.data), "-m", "fast", "-w", "stop")
             except UserError:
-                # It may have died meanwhile.
+                # The server may have died meanwhile.
                 if self._postmaster.runs:
                     raise
         elif not self._postmaster.ends_within(_ORPHANS_S):
-            # For example, another container started it on a shared volume.
+            # This happens if, for example, another container started the server on a shared volume.
             _log.warning("The embedded database in %s keeps running: its process cannot be identified.", self.home)
 
     def _configure(self) -> None:

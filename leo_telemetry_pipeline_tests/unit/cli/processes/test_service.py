@@ -80,7 +80,7 @@ def test_launchd_passes_settings_and_secret_to_the_worker(tmp_path: Path):
     written = plistlib.loads(service_files.plist_text(secret))
     assert written["EnvironmentVariables"] == {"LEO_TELEMETRY_HOME": str(tmp_path)}
     assert written["KeepAlive"] == {"SuccessfulExit": False}
-    # In place of the worker, env prints its environment.
+    # The program `env` takes the place of the worker and prints its environment.
     command = [word for word in written["ProgramArguments"] if word not in ("worker", "--wait")]
     printed = subprocess.run(command, env={}, capture_output=True, text=True, check=True).stdout
     assert f"LEO_TELEMETRY_DATABASE_URL={SECRET_URL}\n" in printed
