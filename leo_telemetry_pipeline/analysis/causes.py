@@ -96,7 +96,8 @@ def group(
     """Group bottlenecks by cause, most added time first; each is a member of exactly one.
 
     The cause is the largest part of the added time. Among comparable parts, one with the same onset wins, then the one
-    that explains more bottlenecks. A bottleneck without attribution is its own cause (a combined dimension: its gate).
+    that explains more bottlenecks. A bottleneck without attribution is its own cause; that of a combined dimension is
+    its gate.
     """
     explained = {each.dimension: _explained(each, attributions) for each in slow}
     votes = Counter(parts[0][:2] for parts in explained.values())

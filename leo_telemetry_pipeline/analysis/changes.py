@@ -98,7 +98,7 @@ class SeriesPart(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """One series ready to be split: logarithms without rhythm, quality, day (else index) of each point, resolution."""
+    """One series ready to be split: logarithms without rhythm, quality and day (or index) of each point, resolution."""
 
     x: np.ndarray
     quality: np.ndarray

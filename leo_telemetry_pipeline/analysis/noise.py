@@ -16,7 +16,7 @@ SIGMA_CLIP = 2.5
 CLIP = 4.5
 
 RHO_MOST = 0.95
-# Autocorrelation up to 0.75 standard errors counts as 0, from 1.75 in full.
+# Autocorrelation up to 0.75 standard errors counts as 0, from 1.75 on in full.
 RHO_CHANCE = 0.75
 # Share of a step that counts as autocorrelation: half, and more in short series.
 RHO_OF_STEP = 0.5

@@ -32,7 +32,7 @@ MOST = 4.0
 RECENT_DAYS = 14
 ANCHOR_ERRORS = 2.5
 FREEDOM_LEAST = 3.0
-# Autocorrelation up to one standard error counts as 0, from two in full.
+# Autocorrelation up to one standard error counts as 0, from two on in full.
 RHO_CHANCE = 1.0
 # Scores from BOUNDED_LEAST on are bounded if the history has BOUNDING_DAYS days of the reference.
 BOUNDED_LEAST = 3.0
@@ -63,7 +63,7 @@ class Reference:
     anchor_error: float
 
     def errors(self, weight: np.ndarray, count: np.ndarray) -> np.ndarray:
-        """Return the standard errors of the distance of ``count`` days of total ``weight``, in ``sigma``."""
+        """Return the standard errors of the distance of ``count`` days of total ``weight``, in units of ``sigma``."""
         return np.sqrt(noise.variance_factor(count, self.memory) / weight + self.factor(self.days) / self.days)
 
     @property

@@ -30,7 +30,7 @@ STRETCH_CLIP = 1.5
 # Lower bound of the standard deviation of clipped noise, in sigmas.
 SPREAD_LEAST = 0.5
 
-# The loss is capped at 3 sigmas.
+# The loss is capped at that of 3 sigmas, 3**2 / 2.
 LOSS_MOST = 4.5
 # Half the 95 % quantile of chi-square with one degree of freedom.
 LOSS_NEAR = 1.92

@@ -70,7 +70,7 @@ def joined(start: Span, end: Span) -> Span:
 
 
 def collapsed(batch: list[Span]) -> tuple[list[Span], int]:
-    """Return a batch with open spans completed by ends in the same batch, and how many were."""
+    """Return a batch with open spans completed by ends in the same batch, and the number completed."""
     if all(map(has_end, batch)):
         return batch, 0
     first: dict[Key, Span] = {}
