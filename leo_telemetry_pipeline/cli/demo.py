@@ -66,7 +66,7 @@ def demo() -> None:
 
 @contextmanager
 def _database(settings: Settings) -> Iterator[Target]:
-    # Held during both steps, so that the server does not stop and start again between them.
+    # The database stays open during both steps, so that the server does not stop and start again between them.
     with database.opened(settings) as target:
         replace_unreleased(target, settings.home)
         with database.ready(settings):

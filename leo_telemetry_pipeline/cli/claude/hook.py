@@ -192,7 +192,7 @@ def _wait_for(process: int) -> None:
     try:
         os.waitpid(process, 0)
     except ChildProcessError:
-        pass  # The caller ignores SIGCHLD, so the kernel has reaped it.
+        pass  # The caller ignores SIGCHLD, so the kernel has reaped the child.
 
 
 def _close(descriptor: int) -> None:

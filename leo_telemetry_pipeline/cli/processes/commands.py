@@ -120,7 +120,7 @@ def worker(once: bool, wait: bool) -> None:
 
 @contextmanager
 def _daemon_owned(home: Path, wait: bool) -> Iterator[int]:
-    """Hold the daemon lock of a home; with ``wait``, as soon as its current owner ends."""
+    """Hold the daemon lock of a home; with ``wait``, wait until its current owner ends."""
     me, is_announced = home_owner.this_process("worker"), False
     with ExitStack() as stack:
         while True:
@@ -232,7 +232,7 @@ def _distribute(target: Target) -> None:
 
 
 def prepared(target: Target, settings: Settings) -> dict[str, str]:
-    """Return the environment of Dagster's processes, after creating its tables, so that they do not race to do so."""
+    """Create Dagster's tables, which its processes would race to create; return the environment of these processes."""
     variables = dagster_home.environment(target, settings)
     if not dagster_home.has_tables(target):
         # Creating an instance would import all definitions.

@@ -2,7 +2,8 @@
 
 Belongs here: the rule and its evidence. Does not: storing decisions (shared_names), counting (histograms).
 
-The dimension type that is judged instead is then missing on counted days, so they are counted again from their spans.
+After a decision, counted days lack the dimension type that is judged instead, so they are counted again from their
+spans.
 """
 
 from collections import Counter

