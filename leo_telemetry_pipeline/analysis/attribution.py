@@ -125,7 +125,7 @@ def line(attribution: Attribution, most: int = 5, added_ms: float | None = None)
 
 
 def _head(attribution: Attribution, added_ms: float | None) -> str:
-    """Return the added time that the parts divide, and that of all spans where it differs."""
+    """Return the added time that is divided among the parts, and that of all spans where it differs."""
     sampled = _added(attribution.added_ms)
     if attribution.parts and attribution.added_ms <= 0:
         sampled = f"{_added(attribution.mean_ms)} on average"

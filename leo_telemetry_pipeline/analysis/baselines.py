@@ -4,8 +4,8 @@ Belongs here: choosing a baseline and its multiplier, and when it may move. Does
 judging by a baseline (judgement), storing it (store).
 
 A regression does not become normal by waiting: a baseline moves down when the dimension improved, and up only after
-its item was resolved or the level accepted. It rests on the first 28 days of its level, and then follows only a stable
-level (references).
+its item was resolved or the level accepted. A new baseline rests on the first 28 days of its level, and then follows
+only a stable level (references).
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -41,7 +41,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Cause:
-    """A common cause: work in spans of ``key`` (kind ``span``), waiting in its queue, or waiting for a person.
+    """A common cause: work in spans of ``key`` (kind ``span``), waiting in their queue, or waiting for a person.
 
     ``only``: the attribute and value it is confined to. ``representative``: the first of ``members``, which names the
     cause.
@@ -67,7 +67,7 @@ def periods(
 def causes_of(
     slow: Sequence[Bottleneck], window: Forest, baseline: Forest
 ) -> tuple[list[Cause], dict[Dimension, Attribution | None]]:
-    """Attribute each bottleneck between two sets of traces, and group them by cause."""
+    """Attribute the added time of each bottleneck between two sets of traces, and group bottlenecks by cause."""
     attributions, only = explain(slow, window, baseline)
     return group(slow, attributions, only), attributions
 
@@ -75,7 +75,7 @@ def causes_of(
 def explain(
     slow: Sequence[Bottleneck], window: Forest, baseline: Forest
 ) -> tuple[dict[Dimension, Attribution | None], dict[str, tuple[str, str]]]:
-    """Attribute bottlenecks between two sets of traces, and find causes confined to a value (``only_of``)."""
+    """Attribute bottlenecks' added time between two sets of traces; find causes confined to a value (``only_of``)."""
     ends = links.ends(window, baseline)
     attributions = {each.dimension: attribute(window, baseline, *each.dimension, ends) for each in slow}
     keys = {key for each in slow for _, key, _ in _explained(each, attributions)}

@@ -191,7 +191,7 @@ def distance(history: History, reference: Reference, end: int) -> Distance:
 
 
 def _scores(history: History, reference: Reference, recent: np.ndarray) -> np.ndarray:
-    """Return the mean deviation of the last 3, 4, ... days in standard errors, from t to normal (Wallace, 1959)."""
+    """Return the mean deviation of the last 3, 4, ... days, its t value converted to a normal one (Wallace, 1959)."""
     latest = recent[::-1]
     quality, count = history.quality[latest], np.arange(1, len(latest) + 1)
     weight = np.cumsum(quality**2)

@@ -75,7 +75,7 @@ def splits(
     before, after, weight_before, weight_after = _means(quality * ranks(x), quality, rho)
     ratios = np.maximum(ratios, _inner(weight_before * before**2 + weight_after * after**2, least))
     best = np.sqrt(ratios.max(axis=1)), ratios.argmax(axis=1) + 1
-    # Noise without the step: the onset is located only if there is a step.
+    # Noise without the step, as the onset is located only if there is a step.
     return *best, noise.tight_sigma(left), noise.memory(left, left, sigmas)
 
 

@@ -54,7 +54,7 @@ class _Lazy(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Import the command, then install the signal handlers, a callback that ``main`` passes as ``obj``."""
+        """Import the command, then install the signal handlers by calling ``obj``, which ``main`` passes."""
         resolved = super().resolve_command(ctx, args)
         if ctx.obj is not None and resolved[0] not in _LISTEN_LATER:
             ctx.obj()

@@ -1,6 +1,7 @@
 """``leo-telemetry demo``: run the whole loop on sample data, in a separate home and database.
 
-Belongs here: the steps, explained for a newcomer. Does not: shortcuts; Dagster's daemon executes a queued analysis.
+Belongs here: the steps, explained for a newcomer. Does not: shortcuts; as in real use, Dagster's daemon executes a
+queued analysis.
 """
 
 import json

@@ -283,7 +283,7 @@ def _waited_ms(queued_at: datetime | float, now_ns: int) -> int | None:
 
 
 def _leave_out(left: Operation, parent: Place, place: Place) -> None:
-    # ``left`` ended before its child, which must not make it current again.
+    # ``left`` ended before its child, whose end must not make it current again.
     while isinstance(place, Operation) and place._parent is not None:
         if place._parent is left:
             place._parent = parent

@@ -93,7 +93,7 @@ def _kind(span_type: str) -> Any:
 
 
 class Tracer:
-    """Creates operations for ``recorder``, which may change at any time (open spans keep theirs); None disables it."""
+    """Creates operations for ``recorder``, replaceable at any time (open spans keep theirs); None: no spans."""
 
     __slots__ = ("ids", "monotonic_ns", "project", "recorder", "wall_ns")
 

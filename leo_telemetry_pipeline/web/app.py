@@ -188,7 +188,7 @@ class _Receiver:
 
 
 async def _gone(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    return Response(status_code=400)  # nobody receives it, but the request is counted
+    return Response(status_code=400)  # nobody receives this response, but the request is counted
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

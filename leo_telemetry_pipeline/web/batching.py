@@ -170,7 +170,7 @@ class Batcher:
         kept = 0
 
         def decode() -> _Decoded | Exception:
-            # Return the error: a raised one's traceback would keep the body alive until garbage collection.
+            # Return the error: if it were raised, its traceback would keep the body alive until garbage collection.
             try:
                 read = next(parts)
                 if read.is_last:

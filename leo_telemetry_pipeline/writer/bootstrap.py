@@ -89,7 +89,7 @@ class FirstSpan:
         self.prepare()
 
     def prepare(self, timeout_s: float = _PREPARE_S) -> bool:
-        """Create the writer and hand over the buffer, or wait while a thread does; return whether it is done."""
+        """Create the writer and hand over the buffer, or wait while a thread does so; return whether it is done."""
         if not patience.acquired(self._lock, timeout_s):
             return False
         try:

@@ -73,7 +73,7 @@ def _after_fork_in_child() -> None:
 
 
 def release_if_held(lock: RLock) -> bool:
-    """Release a lock; return False if this thread does not hold it, having timed out."""
+    """Release a lock; return False if this thread timed out and so does not hold it."""
     try:
         lock.release()
     except RuntimeError:

@@ -24,7 +24,7 @@ FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
 # One job runs and one is queued.
 _MOST_JOBS = 2
-# Limit while a flush or close waits, which accepts further jobs whose spans are also on disk.
+# While a flush or close waits, more jobs are accepted, up to this limit, if their spans are also on disk.
 _MOST_WAITING = 20
 _JOIN_S = 0.1
 

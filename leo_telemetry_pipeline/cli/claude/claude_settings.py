@@ -29,7 +29,7 @@ _WORDS = {START: "session-start", **dict.fromkeys(SPAN_EVENTS, "span")}
 # Hooks of these events must not be async: right after them, Claude Code may exit, and kills hooks that it does not
 # await.
 _AWAITED = (START, "Stop", "StopFailure", "SessionEnd")
-# Claude Code's default is ten minutes.
+# Time limit of a hook; Claude Code's default is ten minutes.
 TIMEOUT_S = 10
 # The shell words around the command of a hook whose program may not be installed.
 _GUARD = [">/dev/null", "&&", "||", "true"]

@@ -13,7 +13,7 @@ from typing import Any
 
 from leo_telemetry_pipeline.cli.processes import garbage
 
-# Names of the exceptions of Dagster's signal handlers: importing the class takes longer than all else here.
+# The exceptions of Dagster's signal handlers, by name: importing their classes takes longer than all else here.
 _INTERRUPTS = ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
 _AGAIN_S = 0.05
 

@@ -34,8 +34,8 @@ def main() -> None:
         _finish(_numbers(sys.argv[2]))
         return
     line, held, command = int(sys.argv[1]), _numbers(sys.argv[2]), sys.argv[3:]
-    # Handled instead of ignored, because the command would inherit that. The whole group gets them; the command
-    # decides.
+    # Handled instead of ignored, because the command would inherit ignored signals. The whole process group gets them;
+    # the command decides what to do.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _note)
     process = subprocess.Popen(command)

@@ -32,7 +32,7 @@ def _launches(maker: Maker, key: str, used: dict | None, tool: dict | None) -> b
     if key in maker.by_tool:
         _take_result(maker, maker.by_tool[key], used)
         return True
-    # A failed result does not name its sub-agent: take the first one of that prompt and type to end.
+    # A failed result does not name its sub-agent: take the first one of that prompt and type that ends.
     for runs in maker.runs.values():
         run = runs[0] if runs else None
         first = (run.start or (run.ends[0] if run.ends else None)) if run else None
