@@ -72,7 +72,7 @@ class Facts(LocalFacts):
 
 @click.command()
 def doctor() -> None:
-    """Check that everything works, and say what to do if not. Exit status 1 if something does not."""
+    """Check that everything works, and say what to do if not. Exit status 1 if something fails."""
     settings = Settings()
     local, status = look(settings), 1
     try:
