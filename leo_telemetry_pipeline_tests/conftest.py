@@ -113,7 +113,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register our markers, restore default signal handling, and remove libpq's variables.
 
-    Sharing a run between processes and its summary are in `sharing`.
+    How a run is shared between processes, and its summary, are in `sharing`.
     """
     config.pluginmanager.register(sharing)
     for name in [name for name in os.environ if name.startswith("PG")]:

@@ -18,7 +18,8 @@ def _executable_by(role: str) -> str:
 
 
 def _visible_to(role: str) -> str:
-    # Whether or not the extension is installed that shows tables to roles that may read one of their columns.
+    # The lint is about an extension that shows a table to every role that may read one of its columns. This query finds
+    # such tables even if the extension is not installed.
     return f"""
         SELECT c.relname {_RELATIONS} AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND EXISTS (
             SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped

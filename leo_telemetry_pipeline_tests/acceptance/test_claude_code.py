@@ -54,7 +54,7 @@ def test_every_event_is_stored_once(played: Played):
 
 
 def test_durations_are_those_that_the_model_saw(played: Played):
-    """Lost: nobody sees what is slow, if a sub-agent has the time of its launch or a prompt ends at its first stop."""
+    """Lost: nobody sees what is slow, because a sub-agent has the duration of its launch or a prompt ends too early."""
     off = [
         deviation
         for deviation in stored.outside_bounds(played.matched())

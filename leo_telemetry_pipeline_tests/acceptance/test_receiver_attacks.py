@@ -223,7 +223,7 @@ def test_slow_clients_are_disconnected_and_do_not_delay_others(served: Served):
 
 
 def test_hundreds_of_silent_connections_do_not_delay_others(served: Served):
-    """Lost: every exporter, because of a program that opens connections and sends nothing."""
+    """Lost: spans of every exporter, because of a program that opens connections and sends nothing."""
     with served.bounded():
         lines = []
         try:

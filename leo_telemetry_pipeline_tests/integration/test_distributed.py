@@ -72,7 +72,7 @@ def test_a_table_is_distributed_once_and_after_an_error_not_at_all(db: Database,
 
 @pytest.mark.only_on(DEBIAN, reason="the command is the same everywhere")
 def test_the_command_migrates_and_then_names_what_is_missing(empty_database_url: str, home: Path):
-    """Lost: the difference between a database that is up to date and one that is distributed."""
+    """Lost: nobody can tell whether a database is only up to date or also distributed."""
     outside = environment(home, **{PREFIX + "DATABASE_URL": empty_database_url})
     done = finished(command("migrate", "--distributed"), outside)
     assert done.code == NO_DATABASE

@@ -55,7 +55,7 @@ def read(db: Database, window: Window, uncounted=()) -> list[tuple]:
 
 @pytest.mark.with_days
 def test_days_read_from_blocks_equal_the_days(db: Database):
-    """Lost: a trend over a season would differ from its weeks."""
+    """Lost: a trend over a season would differ from those of its weeks."""
     drawn = fill(db)
     count_up(db)
     rng = np.random.default_rng(3)

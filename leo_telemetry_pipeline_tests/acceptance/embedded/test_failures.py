@@ -78,7 +78,7 @@ def on_a_small_disk(folder: Path, *, disk: str, shared: str, command: Sequence[s
 def test_small_disks_are_reported_and_small_shared_memory_works(
     folder: Path, disk: str, shared: str, words: Sequence[str]
 ):
-    """Lost: no server starts with Docker's 64 MB of shared memory; or a full disk is reported only in a log on it."""
+    """Lost: no server starts with Docker's 64 MB of shared memory; or only a log on a full disk reports it."""
     need(os.geteuid() == 0 and shutil.which("unshare"), "only root can mount a small disk")
     command = on_a_small_disk(folder, disk=disk, shared=shared, command=processes.command("runs"))
     done = finished(command, processes.environment(folder / "home"))

@@ -28,7 +28,7 @@ pytestmark = sees_processes
 
 
 def test_commands_share_the_server_and_the_last_one_out_stops_it(used: Place):
-    """Lost: a command that ends stops the database of another, or the database runs forever."""
+    """Lost: a command that ends stops the database that another one uses, or the database runs forever."""
     with used.user() as second:
         with used.user():
             server = postmaster(used.home)
@@ -123,7 +123,7 @@ def test_a_measured_program_loses_no_span_when_the_server_is_killed():
     assert "left running" not in figure.measured
 
 
-# As root, which may signal every process, only the worst kinds are tried.
+# As root, which may signal every process, only the most dangerous kinds of files are tried.
 STALE = {
     "root": (stale_files.PROGRAM, stale_files.SERVER, stale_files.BROKEN),
     "ordinary user": tuple(kind for kind in stale_files.ALL if kind not in (stale_files.GARBAGE, stale_files.TORN)),

@@ -84,7 +84,7 @@ def test_outliers_of_any_size_are_not_a_change():
 
 
 def test_three_points_of_the_slower_mode_in_a_row_are_not_a_change():
-    """Lost: gates that are either cached or not, which most gates are, cause false alarms."""
+    """Lost: gates whose result is sometimes cached, as with most gates, cause false alarms."""
     rng = np.random.default_rng(6)
     values = noisy(6, 100) * np.where(rng.random(100) < 0.2, 2.0, 1.0)
     values[97:] = 200 * np.exp(0.1 * rng.standard_normal(3))

@@ -142,7 +142,7 @@ def test_any_text_can_be_scrubbed(text: str):
 def test_no_text_takes_longer_than_its_length_allows(seed: str, end: str):
     """Lost: one hostile attribute blocks the receiver, or the writer of a measured program.
 
-    Time that is not linear in the length becomes minutes here.
+    A search whose time is not linear in the length takes minutes here.
     """
     text = (seed * 10_000)[:10_000] + end
     once = scrub(text)
@@ -161,7 +161,7 @@ def test_a_list_below_the_name_of_a_secret_is_removed_completely():
 
 
 def test_growth_is_linear():
-    """Lost: the same, for texts so long that quadratic time would never end."""
+    """Lost: texts so long that a search in quadratic time would never end block the receiver."""
     for seed in (
         "a",
         "eyJ",

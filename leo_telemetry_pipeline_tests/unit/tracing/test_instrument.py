@@ -188,7 +188,7 @@ def test_a_wrapped_part_is_not_wrapped_again(tracer: Tracer, memory: InMemoryRec
 
 
 def test_a_wrapped_static_method_is_not_wrapped_again(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: the same, for engines with static methods."""
+    """Lost: correct counts for engines with static methods."""
 
     class Static:
         @staticmethod

@@ -181,7 +181,7 @@ def test_an_interrupted_prompt_has_no_end_from_any_source():
 
 
 def test_a_wait_whose_tool_never_ended_is_named_by_its_log_event():
-    """Lost: waits of a killed session, under a name that all MCP tools share."""
+    """Lost: waits of a killed session are stored under a name that all MCP tools share."""
     spans = made(sessions()["killed"], sessions()["killed"].otlp)
     waits = {span.span_name for span in spans if span.span_type == "wait"}
     assert waits == {"Bash", "ToolSearch", "mcp__shop__lookup"}

@@ -35,7 +35,7 @@ def test_the_collector_s_file_has_its_spans_parents_and_durations():
 
 
 @pytest.mark.parametrize(("name", "count"), [("otlp_old_ils.json", 2), ("otlp_snake_inner.json", 1)])
-def test_older_field_names_are_read_or_refused_by_name(name: str, count: int):
+def test_older_field_names_are_read_or_refused_and_named(name: str, count: int):
     """Lost: a recognized request is silently dropped."""
     items = list(read(CASES / name))
     assert items

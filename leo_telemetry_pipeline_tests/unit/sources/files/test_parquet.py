@@ -277,7 +277,7 @@ def test_a_duration_is_rounded_from_its_exact_value(tmp_path: Path) -> None:
         assert span.duration_ms == 5_211
 
 
-def test_a_column_that_cannot_hold_a_time_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_column_that_cannot_hold_a_time_is_refused_and_named(tmp_path: Path) -> None:
     """Lost: times are wrong by up to two minutes."""
     path = table(tmp_path / "f", start_time_ms=pa.array([float(START_MS)], pa.float32()))
     with pytest.raises(UserError, match="column start_time_ms is a float, which cannot hold an exact time"):

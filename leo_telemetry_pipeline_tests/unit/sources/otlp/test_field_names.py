@@ -167,7 +167,7 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize("case", UNKNOWN)
-def test_unknown_names_are_refused_by_name(case: str):
+def test_unknown_names_are_refused_and_named(case: str):
     """Lost: an import of 0 spans ends with status 0, which is noticed only when the spans are needed."""
     request, there, expected = UNKNOWN[case]
     with pytest.raises(BadRequest, match=rf"has {there} where {expected} is expected"):
@@ -247,7 +247,7 @@ WIRE_SPAN = (
 
 @pytest.mark.parametrize("number", [2, 1000])
 def test_former_protobuf_field_numbers_are_read(number: int):
-    """Lost: spans of exporters from the months in which scopes took over the number of instrumentation libraries."""
+    """Lost: spans of exporters from the months in which scopes had the field number of instrumentation libraries."""
     [span] = otlp.read_protobuf(field(1, field(number, field(2, WIRE_SPAN))), policy=KEEP).spans
     assert span.span_name == "op"
 
@@ -260,7 +260,7 @@ def test_former_protobuf_field_numbers_are_read(number: int):
         (field(1, field(2, field(9, WIRE_SPAN))), "scope_spans has field 9"),
     ],
 )
-def test_unknown_protobuf_field_numbers_are_refused_by_name(body: bytes, where: str):
+def test_unknown_protobuf_field_numbers_are_refused_and_named(body: bytes, where: str):
     """Lost: a request in another version of the protocol is answered with 200 and discarded."""
     with pytest.raises(BadRequest, match=where):
         otlp.read_protobuf(body, policy=KEEP)
