@@ -100,7 +100,7 @@ def test_zeros_count_and_are_interpolated_like_other_values():
 
 
 def test_percentiles_are_in_order():
-    """Lost: a P50 above the P90 in a table."""
+    """Lost: a table shows a P50 above the P90."""
     rng = np.random.default_rng(7)
     for _ in range(50):
         values = rng.lognormal(6, 2, rng.integers(1, 40)).astype(int).tolist()
