@@ -86,9 +86,9 @@ class Guard:
 class Judgement(OfDimension):
     """Judgement of a dimension's window against its learned baseline; fields without a value are None.
 
-    ``multiplier`` is the effective one, configured or learned. ``ratio`` is the least that ``resolution_ms`` allows,
-    the coarser one of window and baseline. ``p_limit`` is the highest ``p_value`` that counts as a discovery among all
-    dimensions of the run. ``mix``: explains why it is slow. ``is_like_whole``: a slow part of a dimension, as slow as
+    ``multiplier`` is the effective one, configured or learned. ``ratio`` is the least that ``resolution_ms``, the
+    coarser one of window and baseline, allows. ``p_limit`` is the highest ``p_value`` that counts as a discovery among
+    all dimensions of the run. ``mix``: why it is no bottleneck. ``is_like_whole``: a slow part of a dimension, as slow as
     its other parts.
     """
 

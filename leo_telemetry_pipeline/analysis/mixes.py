@@ -178,4 +178,4 @@ def _pooled(portions: Iterable[Rows], periods: Sequence[Periods], first: int, ga
         at = np.clip(rows.buckets[kept] - ZERO_BUCKET, 0, highest - ZERO_BUCKET) // WIDTH
         np.add.at(sums, (side[of_row[kept]], rows.dimension[of_row[kept]], at), rows.spans[kept])
     log_ms = (ZERO_BUCKET + WIDTH * (np.arange(width) + 0.5)) * np.log(gamma)
-    return Durations(*sums, log_ms)
+    return Durations(sums[0], sums[1], log_ms)

@@ -113,7 +113,7 @@ class Loop:
         # Taken before the queue is emptied: an operation that ends meanwhile is stored before it is withdrawn.
         opened = list(state.open)
         for operation in opened[:-MOST_OPEN]:
-            # Limits memory: no longer shown as open, but stored if it ends.
+            # To limit memory, the operation is no longer shown as open; its span is still stored when it ends.
             state.open.pop(operation, None)
         is_whole = time.monotonic() - self._aged_s >= TICK_S
         self._dispatch(self._aged_to if is_whole else 0)

@@ -25,7 +25,7 @@ from leo_telemetry_pipeline.store import items, runs
 from leo_telemetry_pipeline.store.server import database
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests import schema_dump
-from leo_telemetry_pipeline_tests.builders import execute, insert, one, row, span
+from leo_telemetry_pipeline_tests.builders import execute, insert, one, row, span, with_newer_columns
 from leo_telemetry_pipeline_tests.libpq_variables import NONSENSE
 from leo_telemetry_pipeline_tests.processes import PATIENCE_S, Done, environment, run
 
@@ -54,7 +54,8 @@ def database_on_day(home: Path, day: int) -> Iterator[None]:
         try:
             yield
         finally:
-            # Not faketime itself: at exit it removes its shared memory, which fails the next one with the same number.
+            # Signal the keeper, not faketime: at its exit, faketime removes shared memory that a later one with the
+            # same number needs.
             os.kill(int(keeper), signal.SIGTERM)
             assert faketime.wait(PATIENCE_S) == 0
 
@@ -88,7 +89,7 @@ def compare(home: Path, midnight: datetime, items: Sequence[dict], bottlenecks: 
     slowed_by = {name(slow): name(one) for one in planted for slow in one["slows"]}
     assert sorted(name(one) for one in items) == sorted(PLANTED) == sorted(name(one) for one in planted), midnight
     for item in items:
-        # A gate that is slower for half of its SD types has a P50 between two modes, which may hide in noise.
+        # A gate that is slower for half of its SD types has a P50 between two modes, and so may hide in noise.
         assert item["members"] or item["dimension_type"] == "gate+sd_type", (midnight, name(item))
         for member in item["members"]:
             assert slowed_by.get(name(member)) == name(item), (midnight, name(member))
@@ -171,8 +172,9 @@ def test_a_demo_of_an_unreleased_version_is_created_again_unless_it_has_spans_of
     manifest = settings.home / "manifest.json"
     with database.opened(settings) as target, closing(Database(target)) as db:
         execute(db, schema_dump.earlier("0007"))
-        demo.load(db, settings.home)
-        insert(db, [span(project="mine")])
+        with with_newer_columns(db):
+            demo.load(db, settings.home)
+            insert(db, [span(project="mine")])
         db.close()
         refused = r"has 1 span.*HOME=.*/demo leo-telemetry migrate --carry-over` first"
         with pytest.raises(UserError, match=refused) as told:

@@ -17,7 +17,7 @@ from leo_telemetry_pipeline.store import runs, spans
 from leo_telemetry_pipeline.store.retention import partitions
 from leo_telemetry_pipeline.store.server import access, migrations
 from leo_telemetry_pipeline.store.server.database import Database, outside, prepare_for_dagster
-from leo_telemetry_pipeline_tests.builders import configure, execute, midnight, one, slow, span
+from leo_telemetry_pipeline_tests.builders import configure, execute, midnight, one, slow, span, with_newer_columns
 from leo_telemetry_pipeline_tests.lints import LINTS, WRONG
 from leo_telemetry_pipeline_tests.roles import API, NOBODY, OURS, as_owner, blocks, supabase_template
 from leo_telemetry_pipeline_tests.schema_dump import earlier
@@ -143,7 +143,7 @@ def granted(owner: Database) -> set[Row]:
     relations = {name for (name,) in owner.rows(NAMES, (TABLES + VIEWS,))}
     table = "workflow_trace_log"
     reads = ("trace_id", "span_id", "start_time_ms", "end_time_ms", "duration_ms", "queue_wait_ms")
-    writes = ("end_time_ms", "duration_ms", "queue_wait_ms", "status", "attributes")
+    writes = ("end_time_ms", "duration_ms", "duration_rest_us", "queue_wait_ms", "status", "attributes")
     return {
         *(("leo_reader", name, "SELECT") for name in relations),
         ("leo_reader", "telemetry_effective_threshold", "EXECUTE"),
@@ -224,7 +224,7 @@ def test_the_doctor_reports_objects_that_are_open_to_others(owner: Database):
     assert set(access.open_to_strangers(owner)["authenticated"]) == every - {"theirs", "f"}
 
 
-# Open in early versions: by default privileges, and by grants of that time.
+# What was open in early versions, by default privileges and by grants of that time.
 OPENED = """
 GRANT SELECT (span_name) ON workflow_trace_log TO anon, PUBLIC;
 GRANT ALL ON telemetry_thresholds TO authenticated WITH GRANT OPTION;
@@ -246,7 +246,8 @@ def test_carrying_over_an_early_unreleased_version_closes_what_was_open_and_keep
     # The default privileges of such a database open everything.
     execute(owner, f"DROP TABLE alembic_version; {earlier('0002')} {OPENED}")
     spans.ensure_partitions(owner, midnight(3), midnight(3))
-    slow(owner, "A")
+    with with_newer_columns(owner):
+        slow(owner, "A")
     assert len(found(owner)["0013_rls_disabled_in_public"]) > 10
     migrations.migrate(target, carry_over=True)
     assert found(owner) == {}
@@ -285,7 +286,7 @@ GRANT SELECT ON boards.phases TO PUBLIC;
 def test_carrying_over_the_last_unreleased_version_keeps_every_grant_and_every_view_of_a_user(
     owner: Database, as_: As, server: Server, database: str
 ):
-    """Lost: every dashboard on a view that its owner built on ours."""
+    """Lost: every dashboard on a view that a user built on top of ours."""
     target = as_owner(server, database)
     configure(owner, "gate", "old", 5, 2)
     spans.ensure_partitions(owner, midnight(3), midnight(3))

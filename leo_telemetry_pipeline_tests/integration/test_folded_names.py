@@ -118,7 +118,7 @@ def test_nightly_jobs_are_not_folded_on_a_day_on_which_each_runs_once(db: Databa
 
 
 def test_dimensions_with_an_attribute_are_folded_too_and_their_thresholds_decide(db: Database):
-    """Lost: gate+sd_type stays blind where names of gates hold ids."""
+    """Lost: gate+sd_type finds nothing where names of gates hold ids."""
     configure(db, "gate+sd_type", "REVIEW-105:feature", 10, 2.0)
     insert(db, [span("gate", f"REVIEW-{n}", 9, attributes={"sd_type": "feature"}) for n in range(100, 130)])
     got = keys(db, *bring_up_to_date(db))

@@ -86,7 +86,7 @@ def test_why_shows_the_numbers_of_a_cause_its_effect_and_a_steady_dimension(db: 
 
 
 def test_why_names_a_configured_baseline_and_too_few_spans(db: Database):
-    """Lost: which number decided, and what is missing."""
+    """Lost: nobody would know which number decided, or what is missing."""
     opened(db)
     insert(db, [span("gate", "RARE", 5)])
     analysed(db)

@@ -26,7 +26,7 @@ print("done")
 """
 EVENT = json.dumps({"hook_event_name": "UserPromptSubmit", "session_id": "s", "prompt": "x"})
 OPEN, THEIRS = "is writable by others (mode 0777)", "belongs to somebody else"
-# Nothing answers there.
+# An address at which nothing answers.
 OUTSIDE = {PREFIX + "DATABASE_URL": "postgresql://somebody@127.0.0.1:1/x"}
 # Owned by root or a group, like an emptyDir or a claim with an fsGroup in Kubernetes.
 VOLUMES = (0o777, 0o2775)

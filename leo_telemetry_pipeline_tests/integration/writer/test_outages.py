@@ -119,7 +119,7 @@ def test_attempts_back_off_while_the_database_is_away(make_away, no_door):
 
 
 def test_spans_that_neither_database_nor_disk_takes_are_counted_by_reason(make_away, folder):
-    """Lost: that spans were lost, and why."""
+    """Lost: nobody learns that spans were lost, or why."""
     writer = make_away(spool_bytes=50_000)
     for _ in range(10):
         emit(writer, 100)

@@ -40,7 +40,7 @@ def test_the_longest_idle_connection_makes_room():
 
 
 def test_busy_connections_are_not_closed():
-    """Lost: a request in progress, for the sake of a new client."""
+    """Lost: a request in progress is cut off for the sake of a new client."""
     house, lines = opened(2, 2)
     for line in lines:
         house.set_idle(line, False)
@@ -96,7 +96,7 @@ def test_the_number_of_connections_never_exceeds_the_limit(most: int, steps: lis
 def test_the_limit_respects_the_limit_of_open_files(
     soft: int, hard: int, clients: int, raised: int | None, room: int, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: a receiver that accepts more clients than it can open, with no descriptor left for the database."""
+    """Lost: a receiver accepts more clients than it has descriptors for, and has none left for the database."""
     seen: list[tuple[int, int]] = []
     monkeypatch.setattr(connections.resource, "getrlimit", lambda _: (soft, hard))
     monkeypatch.setattr(connections.resource, "setrlimit", lambda _, limits: seen.append(limits))

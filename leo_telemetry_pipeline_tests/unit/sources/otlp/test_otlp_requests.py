@@ -27,7 +27,7 @@ from leo_telemetry_pipeline_tests.unit.sources.otlp.wire import (
 )
 
 READERS: list[Callable[..., Read]] = [otlp.read_json, otlp.read_protobuf]
-# As in a web server's thread pool with small stacks.
+# Stack size of a thread, as in a web server's thread pool with small stacks.
 SMALL_STACK = 256 * 1024
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

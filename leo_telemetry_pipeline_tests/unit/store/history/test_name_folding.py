@@ -31,7 +31,7 @@ def uses(count: int, spans: int, *, lives: int = 1, days: int = 1) -> Iterator[N
         (uses(90, 20, days=3), False),
         # Nightly jobs have numbers too, and each has a normal duration of its own.
         (uses(90, 30, lives=30, days=30), False),
-        # Once a week is too rare for that.
+        # A job that runs once per week is too rare for that.
         (uses(90, 4, lives=22, days=30), True),
     ],
 )
