@@ -88,8 +88,8 @@ class Judgement(OfDimension):
 
     ``multiplier`` is the effective one, configured or learned. ``ratio`` is the least that ``resolution_ms``, the
     coarser one of window and baseline, allows. ``p_limit`` is the highest ``p_value`` that counts as a discovery among
-    all dimensions of the run. ``mix``: why it is no bottleneck. ``is_like_whole``: a slow part of a dimension, as slow as
-    its other parts.
+    all dimensions of the run. ``mix``: why it is not a bottleneck. ``is_like_whole``: a slow part, but no slower than
+    the other parts of its dimension.
     """
 
     guards: tuple[Guard, ...]
