@@ -22,13 +22,13 @@ from leo_telemetry_pipeline.mix import Mix, Share
 
 # Share of the additional spans above the former P50 that the changed shares must account for.
 EXPLAINED = 0.5
-# The values that are seen before and since must have had this share of the spans: if all values are new, such as those
-# of other hosts, nothing says that the work did not get slower.
+# The values that are seen both before and since must have this share of the spans before or since: if all values are
+# new, such as those of other hosts, nothing says that the work did not get slower.
 STAYED = 0.5
 # A part with fewer spans says nothing about its durations.
 SPANS_LEAST = 5
-# Standard errors by which all parts together may exceed the threshold by chance.
-CHANCE = 2.5
+# Standard errors by which the parts may be slower, or their shares explain less, by chance.
+CHANCE = 3.0
 TRIMMED = 0.1
 # Histories have buckets of 0.5 %; wider ones let thousands of parts fit into memory.
 WIDTH = 4
@@ -110,7 +110,7 @@ def explanation(attribute: str, values: Sequence[str], durations: Durations, mul
     """Return the mix over an attribute if it explains a rise of all spans."""
     was, now = (side.sum(axis=1) for side in (durations.before, durations.since))
     both = np.minimum(was, now) >= SPANS_LEAST
-    if len(values) < 2 or not now.sum() or not was.sum() or was[both].sum() < STAYED * was.sum():
+    if len(values) < 2 or not both.any() or max(was[both].sum() / was.sum(), now[both].sum() / now.sum()) < STAYED:
         return None
     if _is_slower(durations, both, multiplier):
         return None
@@ -120,8 +120,9 @@ def explanation(attribute: str, values: Sequence[str], durations: Durations, mul
     p50_before = _median(shares_before @ like_before)
     above = np.arange(len(durations.log_ms)) > p50_before
     observed = (shares_since @ like_since - shares_before @ like_before)[above].sum()
-    by_shares = ((shares_since - shares_before) @ like_before)[above].sum()
-    if observed <= 0 or by_shares < EXPLAINED * observed:
+    moved, slow = shares_since - shares_before, like_before[:, above].sum(axis=1)
+    error = np.sqrt(moved**2 @ (slow * (1 - slow) / np.maximum(was, SPANS_LEAST)))
+    if observed <= 0 or moved @ slow + CHANCE * error < EXPLAINED * observed:
         return None
     logs = durations.log_ms
     reweighted = logs[_median(shares_before @ like_since)] - logs[p50_before]
