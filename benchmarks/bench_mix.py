@@ -1,10 +1,10 @@
-"""Changed mixes of work: what is said when only shares change, and when one part gets slower meanwhile.
+"""Changed mixes of work: what is said when only shares change, and when one slice gets slower meanwhile.
 
 Belongs here: simulated spans and the measurements, with random seeds. Does not: judging, the decision (analysis).
 
-Each history has 2 to 6 parts, whose durations differ by a factor of up to 20, and 30 spans per day. After twelve weeks,
-all shares are drawn anew, in half of the histories with another volume, and a week later ten dimensions and their parts
-are judged at once. A quick run has fewer histories.
+Each history has 30 spans per day and 2 to 6 slices, whose durations differ by a factor of up to 20. After twelve weeks,
+all shares are drawn anew, in half of the histories with another volume, and a week later ten dimensions and their
+slices are judged at once. A quick run has fewer histories.
 """
 
 import time
@@ -18,7 +18,7 @@ from benchmarks import series
 from benchmarks.bench_changes import at_most
 from benchmarks.measure import Budget, Options, judge, run
 from benchmarks.table import Measured
-from leo_telemetry_pipeline.analysis import baselines, judgement, levels, mixes, parts
+from leo_telemetry_pipeline.analysis import baselines, judgement, levels, mixes, slices
 from leo_telemetry_pipeline.analysis.changes import date_of
 from leo_telemetry_pipeline.analysis.levels import DailyP50s
 from leo_telemetry_pipeline.daily_rows import Rows
@@ -28,34 +28,35 @@ from leo_telemetry_pipeline.store.history.histograms import GAMMA, TRIMMED
 PAST, WEEK, SPANS = 84, 7, 30
 DAYS, BUCKETS = 1_000, 10_000
 SIGMA = 0.5
-PARTS = (2, 6)
+SLICES = (2, 6)
 RATIO = 20.0
 TOGETHER = 10
-# The least share, before and since, of a part that gets slower.
+HOSTS, HOST_SPANS, HOST_SLOW = 4, 10, 5.0
+# The least share, before and since, of a slice that gets slower.
 SHARE = 0.15
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """Spans of some dimensions: number of the dimension, its part, day and log of the duration in ms, one per span."""
+    """Spans of some dimensions: number of the dimension, its slice, day and log of the duration in ms, one per span."""
 
     whole: np.ndarray
-    part: np.ndarray
+    slice_: np.ndarray
     day: np.ndarray
     log_ms: np.ndarray
     slow: dict[int, int]
 
     def dimensions(self) -> list[Dimension]:
-        """Return the dimensions, each followed by its parts."""
+        """Return the dimensions, each followed by its slices."""
         names = []
         for whole in range(TOGETHER):
-            there = np.unique(self.part[self.whole == whole])
-            names += [("gate", f"G{whole}"), *(("gate+sd_type", f"G{whole}:v{part}") for part in there)]
+            there = np.unique(self.slice_[self.whole == whole])
+            names += [("gate", f"G{whole}"), *(("gate+sd_type", f"G{whole}:v{slice_}") for slice_ in there)]
         return names
 
 
 def drawn(rng: np.random.Generator, *, correlation: float = 0.0, slow: float | None = None) -> Drawn:
-    """Draw spans; ``slow``: the factor of one part with enough spans, which no other part shares."""
+    """Draw spans; ``slow``: the factor of one slice with enough spans, which no other slice shares."""
     columns: list[list[np.ndarray]] = [[], [], [], []]
     chosen = {}
     for whole in range(TOGETHER):
@@ -66,23 +67,34 @@ def drawn(rng: np.random.Generator, *, correlation: float = 0.0, slow: float | N
         for day in range(PAST + WEEK):
             is_new = day >= PAST
             spans = rng.multinomial(rng.poisson(volume if is_new else SPANS), shares[int(is_new)])
-            part = np.repeat(np.arange(count), spans)
+            slice_ = np.repeat(np.arange(count), spans)
             shared = np.sqrt(correlation) * rng.standard_normal()
-            logs = median[part] + SIGMA * (shared + np.sqrt(1 - correlation) * rng.standard_normal(len(part)))
+            logs = median[slice_] + SIGMA * (shared + np.sqrt(1 - correlation) * rng.standard_normal(len(slice_)))
             if slow is not None and is_new:
                 chosen.setdefault(whole, int(rng.choice(enough)))
-                logs += np.where(part == chosen[whole], np.log(slow), 0.0)
+                logs += np.where(slice_ == chosen[whole], np.log(slow), 0.0)
             for column, values in zip(
-                columns, (np.full(len(part), whole), part, np.full(len(part), day), logs), strict=True
+                columns, (np.full(len(slice_), whole), slice_, np.full(len(slice_), day), logs), strict=True
             ):
                 column.append(values)
     return Drawn(*map(np.concatenate, columns), slow=chosen)
 
 
+def hosts(rng: np.random.Generator, correlation: float) -> Drawn:
+    """Draw operations on four hosts, 40 spans per day; one host of each takes five times as long after the change."""
+    shape = TOGETHER, PAST + WEEK, HOSTS, HOST_SPANS
+    whole, day, slice_, _ = np.indices(shape)
+    shared = np.sqrt(correlation) * rng.standard_normal((*shape[:3], 1))
+    logs = np.log(1000) + SIGMA * (shared + np.sqrt(1 - correlation) * rng.standard_normal(shape))
+    slow = rng.integers(0, HOSTS, TOGETHER)
+    logs += np.where((slice_ == slow[whole]) & (day >= PAST), np.log(HOST_SLOW), 0.0)
+    return Drawn(whole.ravel(), slice_.ravel(), day.ravel(), logs.ravel(), dict(enumerate(slow.tolist())))
+
+
 def _shares(rng: np.random.Generator, *, is_any: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Draw the shares of 2 to 6 parts, before and since; second, the parts with enough spans, at least one or any."""
+    """Draw the shares of 2 to 6 slices, before and since; second, the slices with enough spans, at least one or any."""
     while True:
-        shares = rng.dirichlet(np.ones(int(rng.integers(PARTS[0], PARTS[1] + 1))), 2)
+        shares = rng.dirichlet(np.ones(int(rng.integers(SLICES[0], SLICES[1] + 1))), 2)
         enough = np.flatnonzero(shares.min(axis=0) >= SHARE)
         if is_any or len(enough):
             return shares, enough
@@ -94,8 +106,8 @@ def rows_of(spans: Drawn, dimensions: Sequence[Dimension]) -> Rows:
     dimension, day, bucket = [], [], []
     of_span = np.ceil(spans.log_ms / np.log(GAMMA)).astype(np.int64)
     for name, place in places.items():
-        whole, _, part = name[1][1:].partition(":v")
-        at = np.flatnonzero((spans.whole == int(whole)) & ((spans.part == int(part)) if part else True))
+        whole, _, slice_ = name[1][1:].partition(":v")
+        at = np.flatnonzero((spans.whole == int(whole)) & ((spans.slice_ == int(slice_)) if slice_ else True))
         dimension.append(np.full(len(at), place))
         day.append(spans.day[at])
         bucket.append(of_span[at])
@@ -109,14 +121,14 @@ def rows_of(spans: Drawn, dimensions: Sequence[Dimension]) -> Rows:
     return Rows(*np.divmod(rows[first], DAYS), count, count * low, low, high, count, ends, buckets, counts)
 
 
-def judged(spans: Drawn) -> list[Judgement]:
-    """Judge the last week as an analysis does, after earlier looks every four weeks."""
+def judged(spans: Drawn, days: int = WEEK) -> list[Judgement]:
+    """Judge the window up to ``days`` after the change as an analysis does, after looks every four weeks."""
     names = spans.dimensions()
     rows = rows_of(spans, names)
     day, *more = levels.of_rows(rows, GAMMA, TRIMMED)
     kept: list[Baseline] = []
     latest: list[Judgement] = []
-    for end in (*range(4 * WEEK, PAST + 1, 4 * WEEK), PAST + WEEK):
+    for end in (*range(4 * WEEK, PAST + 1, 4 * WEEK), PAST + days):
         at = np.flatnonzero(day < end)
         read = levels.days_of(
             DailyP50s(names, rows.dimension[at], series.MONDAY + day[at], *(column[at] for column in more))
@@ -126,13 +138,15 @@ def judged(spans: Drawn) -> list[Judgement]:
         kept = list(learned.values())
         window_end = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=series.MONDAY + end)
         latest = judgement.judge(read, found, learned, window_end - timedelta(days=WEEK), window_end)
-    of = parts.parts_of(names)
-    wanted = [part for one in mixes.candidates(latest, of) for group in of[one.dimension].values() for part in group]
-    start = date_of(series.MONDAY + PAST)
+    of = slices.slices_of(names)
+    wanted = [
+        slice_ for one in mixes.candidates(latest, of) for group in of[one.dimension].values() for slice_ in group
+    ]
+    start = date_of(series.MONDAY + PAST + days - WEEK)
     settled = mixes.settled(
         latest, of, [rows_of(spans, wanted)] if wanted else [], wanted, date_of(series.MONDAY), start, GAMMA
     )
-    return parts.like_wholes(settled, of, {"gate+sd_type"})
+    return slices.like_wholes(settled, of, {"gate+sd_type"})
 
 
 def mixes_only(rng: np.random.Generator, options: Options, seed: str) -> Iterator[Measured]:
@@ -148,7 +162,7 @@ def mixes_only(rng: np.random.Generator, options: Options, seed: str) -> Iterato
             is_slow = _is_over(found["gate", f"G{whole}"])
             rose += is_slow
             said += is_slow and found["gate", f"G{whole}"].outcome == "mix"
-    what = f"{count} histories with 2 to 6 parts, {SPANS} spans per day, of which only the shares change; {seed}"
+    what = f"{count} histories with 2 to 6 slices, {SPANS} spans per day, of which only the shares change; {seed}"
     yield judge(f"items: {what}", 100 * items / count, "%", at_most(0.01, count, options), options)
     share = 100 * said / max(rose, 1) if rose else 100.0
     least = Budget(95 - (20 if options.quick else 0), "%", at_least=True, timed=False)
@@ -159,8 +173,8 @@ def _is_over(one: Judgement) -> bool:
     return any(guard.name == "large_enough" and guard.passed for guard in one.guards)
 
 
-def slow_parts(rng: np.random.Generator, options: Options, seed: str) -> Iterator[Measured]:
-    """Measure how often the one part that gets slower while shares change is found."""
+def slow_slices(rng: np.random.Generator, options: Options, seed: str) -> Iterator[Measured]:
+    """Measure how often the one slice that gets slower while shares change is found."""
     count = TOGETHER if options.quick else 200
     for correlation, share in ((0.0, 95), (0.2, 70))[: 1 if options.quick else None]:
         found = 0
@@ -168,11 +182,30 @@ def slow_parts(rng: np.random.Generator, options: Options, seed: str) -> Iterato
             spans = drawn(rng, correlation=correlation, slow=2.0)
             outcomes = {one.dimension: one.outcome for one in judged(spans)}
             found += sum(
-                outcomes["gate+sd_type", f"G{whole}:v{part}"] == "bottleneck" for whole, part in spans.slow.items()
+                outcomes["gate+sd_type", f"G{whole}:v{slice_}"] == "bottleneck" for whole, slice_ in spans.slow.items()
             )
-        what = f"parts x 2 that are found while shares change: {count}, correlation {correlation:g}; {seed}"
+        what = f"slices x 2 that are found while shares change: {count}, correlation {correlation:g}; {seed}"
         least = Budget(share - (20 if options.quick else 0), "%", at_least=True, timed=False)
         yield judge(what, 100 * found / count, "%", least, options)
+
+
+def slow_hosts(rng: np.random.Generator, options: Options, seed: str) -> Iterator[Measured]:
+    """Measure how often the one slow host of four is found and named, within three and seven days."""
+    count = TOGETHER if options.quick else 200
+    for days, correlation, share in ((3, 0.0, 95), (WEEK, 0.0, 99), (3, 0.2, 95), (WEEK, 0.2, 99))[
+        : 1 if options.quick else None
+    ]:
+        named = 0
+        for _ in range(count // TOGETHER):
+            spans = hosts(rng, correlation)
+            found = judged(spans, days)
+            alone = slices.slow_alone(found, slices.slices_of(spans.dimensions()))
+            named += sum(
+                alone.get(("gate", f"G{whole}")) == ("sd_type", f"v{slice_}") for whole, slice_ in spans.slow.items()
+            )
+        what = f"one of four hosts x 5 named within {days} days: {count}, correlation {correlation:g}; {seed}"
+        least = Budget(share - (20 if options.quick else 0), "%", at_least=True, timed=False)
+        yield judge(what, 100 * named / count, "%", least, options)
 
 
 def measurements(options: Options) -> Iterator[Measured]:
@@ -180,7 +213,8 @@ def measurements(options: Options) -> Iterator[Measured]:
     seed = time.time_ns() % 2**32
     rng = np.random.default_rng(seed)
     yield from mixes_only(rng, options, f"seed {seed}")
-    yield from slow_parts(rng, options, f"seed {seed}")
+    yield from slow_slices(rng, options, f"seed {seed}")
+    yield from slow_hosts(rng, options, f"seed {seed}")
 
 
 if __name__ == "__main__":

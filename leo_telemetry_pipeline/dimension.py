@@ -57,7 +57,7 @@ class Baseline(OfDimension):
 
     @property
     def moved(self) -> str:
-        """How the last analysis changed it: learned, settling, kept, improved or accepted."""
+        """How the last analysis changed it: learned, settling, kept, improved, mixed or accepted."""
         return self.evidence.get("moved", "kept")
 
     @property
@@ -88,8 +88,8 @@ class Judgement(OfDimension):
 
     ``multiplier`` is the effective one, configured or learned. ``ratio`` is the least that ``resolution_ms``, the
     coarser one of window and baseline, allows. ``p_limit`` is the highest ``p_value`` that counts as a discovery among
-    all dimensions of the run. ``mix``: why it is not a bottleneck. ``is_like_whole``: a slow part, but no slower than
-    the other parts of its dimension.
+    all dimensions of the run. ``mix``: why it is not a bottleneck. ``is_like_whole``: a slow slice, but no slower
+    than the other slices of its dimension.
     """
 
     guards: tuple[Guard, ...]

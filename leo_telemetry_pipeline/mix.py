@@ -1,6 +1,6 @@
 """Mix of a dimension: the shares of the values of an attribute among its spans, before and after a change.
 
-Belongs here: the value, and its JSON. Does not: deciding whether a mix explains a rise (analysis.parts), wording.
+Belongs here: the value, and its JSON. Does not: deciding whether a mix explains a rise (analysis.slices), wording.
 """
 
 from collections.abc import Mapping

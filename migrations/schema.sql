@@ -974,7 +974,7 @@ CREATE TABLE public.telemetry_intake_notices (
 
 COMMENT ON TABLE public.telemetry_intake_notices IS 'Rejected, implausible or unknown input, counted by source, kind and detail.';
 
-CREATE TABLE public.telemetry_name_parts (
+CREATE TABLE public.telemetry_name_slices (
     span_type text NOT NULL,
     span_name text NOT NULL,
     attribute text NOT NULL,
@@ -982,9 +982,9 @@ CREATE TABLE public.telemetry_name_parts (
     decided_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
-COMMENT ON TABLE public.telemetry_name_parts IS 'Names with an attribute of a few values. Each value is a dimension of its own, as in operation+host:GET:web-1, beside the name as a whole.';
+COMMENT ON TABLE public.telemetry_name_slices IS 'Names with an attribute of a few values. Each value is a dimension of its own, as in operation+host:GET:web-1, beside the name as a whole.';
 
-COMMENT ON COLUMN public.telemetry_name_parts.is_counted IS 'False: left out, since larger names have the most parts allowed.';
+COMMENT ON COLUMN public.telemetry_name_slices.is_counted IS 'False: left out, since larger names have the most slices allowed.';
 
 CREATE TABLE public.telemetry_quarantine (
     id bigint NOT NULL,
@@ -1239,8 +1239,8 @@ ALTER TABLE ONLY public.telemetry_folded_names
 ALTER TABLE ONLY public.telemetry_intake_notices
     ADD CONSTRAINT telemetry_intake_notices_pkey PRIMARY KEY (source, kind, detail);
 
-ALTER TABLE ONLY public.telemetry_name_parts
-    ADD CONSTRAINT telemetry_name_parts_pkey PRIMARY KEY (span_type, span_name, attribute);
+ALTER TABLE ONLY public.telemetry_name_slices
+    ADD CONSTRAINT telemetry_name_slices_pkey PRIMARY KEY (span_type, span_name, attribute);
 
 ALTER TABLE ONLY public.telemetry_quarantine
     ADD CONSTRAINT telemetry_quarantine_pkey PRIMARY KEY (id);
@@ -1408,7 +1408,7 @@ CREATE POLICY telemetry_granted ON public.telemetry_folded_names USING ((CURRENT
 
 CREATE POLICY telemetry_granted ON public.telemetry_intake_notices USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
-CREATE POLICY telemetry_granted ON public.telemetry_name_parts USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
+CREATE POLICY telemetry_granted ON public.telemetry_name_slices USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
 CREATE POLICY telemetry_granted ON public.telemetry_quarantine USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
@@ -1434,7 +1434,7 @@ CREATE POLICY telemetry_granted ON public.workflow_trace_log_default USING ((CUR
 
 ALTER TABLE public.telemetry_intake_notices ENABLE ROW LEVEL SECURITY;
 
-ALTER TABLE public.telemetry_name_parts ENABLE ROW LEVEL SECURITY;
+ALTER TABLE public.telemetry_name_slices ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.telemetry_quarantine ENABLE ROW LEVEL SECURITY;
 

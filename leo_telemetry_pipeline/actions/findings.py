@@ -27,7 +27,7 @@ class Summary:
     ``largest_sample``: spans of the largest dimension. ``pooled``: spans per dimension type with more
     than the maximum number of keys. ``folded``: dimensions that stand for names with ids.
     ``shared``: names that are judged per service or kind. ``mixes``: judgements whose ``mix`` changed.
-    ``parts_left_out``: the number of names and attributes whose values are not counted.
+    ``slices_left_out``: the number of names and attributes whose values are not counted.
     """
 
     bottlenecks: tuple[Bottleneck, ...]
@@ -40,7 +40,7 @@ class Summary:
     folded: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
     mixes: tuple[Judgement, ...] = ()
-    parts_left_out: int = 0
+    slices_left_out: int = 0
 
 
 def conclude(
@@ -88,7 +88,7 @@ def conclude(
         "folded": list(summary.folded),
         "shared": list(summary.shared),
         "mixes": [_mixed(one) for one in summary.mixes],
-        "parts_left_out": summary.parts_left_out,
+        "slices_left_out": summary.slices_left_out,
         "dimensions_not_judged": {name: count for name, count in summary.outcomes.items() if name not in JUDGED},
         "largest_sample": summary.largest_sample,
         "needed_sample": summary.needed_sample,

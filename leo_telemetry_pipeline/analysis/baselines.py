@@ -4,8 +4,8 @@ Belongs here: choosing a baseline and its multiplier, and when it may move. Does
 judging by a baseline (judgement), storing it (store).
 
 A regression does not become normal by waiting: a baseline moves down when the dimension improved, and up only after
-its item was resolved or the level accepted. A new baseline rests on the first 28 days of its level, and then follows
-only a stable level (references).
+its item was resolved or the level accepted, or two weeks after its mix changed. A new baseline rests on the first 28
+days of its level, and then follows a stable level only (references).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -124,9 +124,11 @@ def _forward(history: History, baseline: Baseline, reference: Reference) -> Base
 
 
 def _moved_by(history: History, kept: Baseline, last: np.ndarray, *, is_later: bool) -> str | None:
-    """Return why the last level replaces the normal one: improved, or the same at a finer resolution; else None."""
+    """Return why the last level replaces the normal one: improved, mixed, or finer resolution; else None."""
     if len(last) < DAYS_LEAST:
         return None
+    if is_later and kept.evidence.get("is_mixed"):
+        return "mixed"
     level, normal = float(np.exp(history.level(last))), float(np.exp(references.of(kept).p50))
     ratio = least_ratio(level, normal, max(history.resolution_ms, kept.resolution_ms))
     if is_later and ratio < 1 / RATIO_LEAST:

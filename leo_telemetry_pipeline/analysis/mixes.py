@@ -1,9 +1,9 @@
-"""Changed mixes: whether a dimension is slow only because the shares of its parts changed.
+"""Changed mixes: whether a dimension is slow only because the shares of its slices changed.
 
-Belongs here: the decision, from histograms of the parts. Does not: what parts are (parts), whether one of them is slow
-(judgement).
+Belongs here: the decision, from histograms of the slices. Does not: what slices are (slices), whether one of them is
+slow (judgement).
 
-A slow dimension is called "mix" if, over some attribute, no part is slow, the parts together are not slower either,
+A slow dimension is called "mix" if, over some attribute, no slice is slow, the slices together are not slower either,
 and the change of shares accounts for most of the spans above the former P50.
 """
 
@@ -15,9 +15,9 @@ import numpy as np
 
 from leo_telemetry_pipeline.analysis.causes import BEFORE, NEAR
 from leo_telemetry_pipeline.analysis.changes import day_number
-from leo_telemetry_pipeline.analysis.parts import Parts, value_of
+from leo_telemetry_pipeline.analysis.slices import Slices, value_of
 from leo_telemetry_pipeline.daily_rows import ZERO_BUCKET, Rows
-from leo_telemetry_pipeline.dimension import Dimension, Judgement
+from leo_telemetry_pipeline.dimension import Baseline, Dimension, Judgement
 from leo_telemetry_pipeline.mix import Mix, Share
 
 # Share of the additional spans above the former P50 that the changed shares must account for.
@@ -25,12 +25,12 @@ EXPLAINED = 0.5
 # The values that are seen both before and since must have this share of the spans before or since: if all values are
 # new, such as those of other hosts, nothing says that the work did not get slower.
 STAYED = 0.5
-# A part with fewer spans says nothing about its durations.
+# A slice with fewer spans says nothing about its durations.
 SPANS_LEAST = 5
-# Standard errors by which the parts may be slower, or their shares explain less, by chance.
+# Standard errors by which the slices may be slower, or their shares explain less, by chance.
 CHANCE = 3.0
 TRIMMED = 0.1
-# Histories have buckets of 0.5 %; wider ones let thousands of parts fit into memory.
+# Histories have buckets of 0.5 %; wider ones let thousands of slices fit into memory.
 WIDTH = 4
 
 
@@ -45,34 +45,34 @@ class Periods:
 
 @dataclass(frozen=True)
 class Durations:
-    """Spans per part and bucket, before and since; ``log_ms``: the middle of each bucket."""
+    """Spans per slice and bucket, before and since; ``log_ms``: the middle of each bucket."""
 
     before: np.ndarray
     since: np.ndarray
     log_ms: np.ndarray
 
 
-def candidates(judged: Iterable[Judgement], parts: Parts) -> list[Judgement]:
+def candidates(judged: Iterable[Judgement], slices: Slices) -> list[Judgement]:
     """Return the dimensions over their threshold that may only have another mix."""
     by_name = {one.dimension: one for one in judged}
-    return [one for one in by_name.values() if _is_large(one) and _attributes(one, parts, by_name)]
+    return [one for one in by_name.values() if _is_large(one) and _attributes(one, slices, by_name)]
 
 
 def _is_large(one: Judgement) -> bool:
     return one.is_enough and any(guard.name == "large_enough" and guard.passed for guard in one.guards)
 
 
-def _attributes(one: Judgement, parts: Parts, judged: Mapping[Dimension, Judgement]) -> list[str]:
-    def is_slow(part: Dimension) -> bool:
-        return part in judged and judged[part].outcome == "bottleneck"
+def _attributes(one: Judgement, slices: Slices, judged: Mapping[Dimension, Judgement]) -> list[str]:
+    def is_slow(slice_: Dimension) -> bool:
+        return slice_ in judged and judged[slice_].outcome == "bottleneck"
 
-    of_whole = parts.get(one.dimension, {})
+    of_whole = slices.get(one.dimension, {})
     return [name for name, of in sorted(of_whole.items()) if len(of) > 1 and not any(map(is_slow, of))]
 
 
 def settled(
     judged: Sequence[Judgement],
-    parts: Parts,
+    slices: Slices,
     portions: Iterable[Rows],
     read: Sequence[Dimension],
     first: date,
@@ -84,26 +84,36 @@ def settled(
     ``portions``: the history of the dimensions ``read``, from the day ``first``.
     """
     by_name = {one.dimension: one for one in judged}
-    slow = {one.dimension: one for one in candidates(judged, parts)}
+    slow = {one.dimension: one for one in candidates(judged, slices)}
     periods: dict[Dimension, Periods] = {}
     for name, one in slow.items():
         since = day_number(max(one.onset_day or window_start, window_start))
         until = day_number(one.onset_day or window_start) - NEAR.days
         found = Periods(until - BEFORE.days, until, since)
-        periods |= dict.fromkeys((part for of in parts[name].values() for part in of), found)
-    durations = _pooled(portions, [periods[part] for part in read], day_number(first), gamma)
-    places = {part: place for place, part in enumerate(read)}
+        periods |= dict.fromkeys((slice_ for of in slices[name].values() for slice_ in of), found)
+    durations = _pooled(portions, [periods[slice_] for slice_ in read], day_number(first), gamma)
+    places = {slice_: place for place, slice_ in enumerate(read)}
     for name, one in slow.items():
         found = []
-        for attribute in _attributes(one, parts, by_name):
-            of = [part for part in parts[name][attribute] if part in places]
-            at = [places[part] for part in of]
+        for attribute in _attributes(one, slices, by_name):
+            of = [slice_ for slice_ in slices[name][attribute] if slice_ in places]
+            at = [places[slice_] for slice_ in of]
             some = Durations(durations.before[at], durations.since[at], durations.log_ms)
-            found.append(explanation(attribute, [value_of(name, part) for part in of], some, one.multiplier or 1.0))
+            found.append(explanation(attribute, [value_of(name, slice_) for slice_ in of], some, one.multiplier or 1.0))
         if known := [mix for mix in found if mix]:
             best = min(known, key=lambda mix: (abs(np.log(mix.reweighted)), mix.attribute))
             by_name[name] = replace(one, mix=best)
     return [by_name[one.dimension] for one in judged]
+
+
+def remembered(judged: Iterable[Judgement]) -> list[Judgement]:
+    """Return the judgements, with baselines that know whether the mix changed: then they follow it after two weeks."""
+    return [one if one.baseline is None else replace(one, baseline=_marked(one.baseline, one.mix)) for one in judged]
+
+
+def _marked(baseline: Baseline, mix: Mix | None) -> Baseline:
+    others = {name: value for name, value in baseline.evidence.items() if name != "is_mixed"}
+    return replace(baseline, evidence=others | ({"is_mixed": True} if mix else {}))
 
 
 def explanation(attribute: str, values: Sequence[str], durations: Durations, multiplier: float) -> Mix | None:
@@ -136,7 +146,7 @@ def explanation(attribute: str, values: Sequence[str], durations: Durations, mul
 
 
 def _shaped(side: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return the distribution of each part on one side; with too few spans there, that on the other side."""
+    """Return the distribution of each slice on one side; with too few spans there, that on the other side."""
     counts = np.where(side.sum(axis=1, keepdims=True) >= SPANS_LEAST, side, side + other)
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
@@ -146,7 +156,7 @@ def _median(weights: np.ndarray) -> int:
 
 
 def _is_slower(durations: Durations, both: np.ndarray, multiplier: float) -> bool:
-    """Return whether the parts on both sides, weighted by what each side tells of them, exceed the threshold."""
+    """Return whether the slices on both sides, weighted by what each side tells of them, exceed the threshold."""
     (was, level_before, error_before), (now, level_since, error_since) = (
         _levels(side[both], durations.log_ms) for side in (durations.before, durations.since)
     )

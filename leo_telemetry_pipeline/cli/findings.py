@@ -20,7 +20,7 @@ from leo_telemetry_pipeline.dimension import OTHER_KEYS
 from leo_telemetry_pipeline.mix import Mix
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import runs, spans
-from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, MOST_PARTS
+from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, MOST_SLICES
 from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline.store.server import database
 
@@ -216,10 +216,12 @@ def _mixes(mixes: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _left_out(output: dict[str, Any]) -> list[str]:
-    number = output.get("parts_left_out")
+    number = output.get("slices_left_out")
     if not number:
         return []
-    return [f"  Not judged per value: {number} attributes of names with few spans, beyond {MOST_PARTS:,} values in all"]
+    return [
+        f"  Not judged per value: {number} attributes of names with few spans, beyond {MOST_SLICES:,} values in all"
+    ]
 
 
 def _names(what: str, names: Sequence[str] | None) -> list[str]:

@@ -53,6 +53,7 @@ _MOVED = {
     "settling": ", still settling",
     "improved": ", lowered when work got faster",
     "accepted": ", an accepted level",
+    "mixed": ", raised when the mix of work changed",
 }
 
 

@@ -20,8 +20,8 @@ GLOBAL = "global"
 
 # A type with more keys probably has ids in its names; the keys with the fewest spans are pooled.
 MOST_KEYS = 20_000
-# Values of attributes that are dimensions by choice (history.part_choice), those of the names with the most spans.
-MOST_PARTS = 1_000
+# Values of attributes that are dimensions by choice (history.slice_choice), those of the names with the most spans.
+MOST_SLICES = 1_000
 
 # Waits and handoffs of a trace are read up to this far outside the window.
 REACH_MS = 7 * 86_400_000
@@ -96,11 +96,11 @@ def observations(types: Iterable[str], seen: Iterable[str], folds: Folds) -> tup
         "plain_stored": stored_types(plain),
         "handoff_stored": stored_types(["handoff"]),
     }
-    chosen = sorted(part for part in folds.parts if f"{part[0]}+{part[2]}" in types)
+    chosen = sorted(each for each in folds.slices if f"{each[0]}+{each[2]}" in types)
     if chosen:
-        parts.append(_parts(folds))
-        parameters |= {"part_stored": stored_types([span_type for span_type, _, _ in chosen])}
-        parameters |= {f"part_{of}": [part[at] for part in chosen] for at, of in enumerate(("types", "keys", "names"))}
+        parts.append(_slices(folds))
+        parameters |= {"slice_stored": stored_types([span_type for span_type, _, _ in chosen])}
+        parameters |= {f"slice_{of}": [each[at] for each in chosen] for at, of in enumerate(("types", "keys", "names"))}
     others = set(types) - set(plain) - {f"{span_type}+{attribute}" for span_type, _, attribute in chosen}
     for index, word in enumerate(sorted(others)):
         span_type, _, attribute = word.partition("+")
@@ -120,9 +120,9 @@ def observations(types: Iterable[str], seen: Iterable[str], folds: Folds) -> tup
     return " UNION ALL ".join(parts), parameters
 
 
-def _parts(folds: Folds) -> str:
+def _slices(folds: Folds) -> str:
     """Return SQL for the spans of all chosen names per value of an attribute, in one pass."""
-    of = "%(part_stored)s"
+    of = "%(slice_stored)s"
     return _COMBINED.format(
         dimension="span_type || '+' || attribute", name="attribute", of=of, spans=_spans(of, folds), chosen=_CHOSEN
     )
@@ -188,7 +188,7 @@ SELECT day, project, %(dimension{i})s, {value}, trace_id, judged_ms,
        fine_ms, queue_wait_ms
 FROM {spans} WHERE attributes->>%(attribute{i})s <> ''"""
 
-_CHOSEN = """ JOIN unnest(%(part_types)s::text[], %(part_keys)s::text[], %(part_names)s::text[])
+_CHOSEN = """ JOIN unnest(%(slice_types)s::text[], %(slice_keys)s::text[], %(slice_names)s::text[])
                          AS chosen (of_type, of_name, attribute)
                     ON chosen.of_type = spans.span_type AND chosen.of_name = spans.span_name"""
 

@@ -15,7 +15,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 
 _ROWS = (
     "SELECT span_type, span_name, is_kept, NULL FROM telemetry_folded_names"
-    " UNION ALL SELECT span_type, span_name, NULL, attribute FROM telemetry_name_parts WHERE is_counted"
+    " UNION ALL SELECT span_type, span_name, NULL, attribute FROM telemetry_name_slices WHERE is_counted"
 )
 
 

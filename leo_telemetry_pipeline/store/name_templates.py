@@ -33,19 +33,19 @@ _NO_FILE = "^(?:HTTP )?(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|CONNECT|TRACE) 
 
 
 # Span type, key and attribute: spans of this key are also counted per value of the attribute.
-Part = tuple[str, str, str]
+Slice = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
 class Folds:
     """Decisions on names, by span type: ``templates`` whose names are folded, and names ``kept`` unfolded.
 
-    ``parts``: the only names that are counted in dimension types such as ``operation+host``.
+    ``slices``: the only names that are counted in dimension types such as ``operation+host``.
     """
 
     templates: frozenset[Dimension] = frozenset()
     kept: frozenset[Dimension] = frozenset()
-    parts: frozenset[Part] = frozenset()
+    slices: frozenset[Slice] = frozenset()
 
     def parameters(self) -> dict[str, object]:
         """Return the query parameters of ``key``."""

@@ -22,7 +22,7 @@ _OUTCOMES = {
     "bottleneck": "bottlenecks",
     "ok": "within their threshold",
     "mix": "with another mix of work",
-    "like_whole": "parts as slow as their whole",
+    "like_whole": "values as slow as all others",
     "too_few": "too few spans",
     "no_baseline": "without a baseline",
     "switched_off": "switched off",

@@ -16,8 +16,8 @@ from leo_telemetry_pipeline.analysis import (
     causes,
     critical_path,
     measure_changes,
-    parts,
     sampling,
+    slices,
 )
 from leo_telemetry_pipeline.analysis import bottlenecks as judging
 from leo_telemetry_pipeline.analysis.causes import Member
@@ -61,7 +61,7 @@ def bottleneck_causes(
 ) -> Iterator[dg.MaterializeResult]:
     """Explain the worst bottlenecks."""
     judged = LEARNED.get(analysis)
-    alone = parts.slow_alone(judged, parts.parts_of(one.dimension for one in judged))
+    alone = slices.slow_alone(judged, slices.slices_of(one.dimension for one in judged))
     slow = judging.found(BOTTLENECKS.get(analysis))[:MOST_EXPLAINED]
     made = explain(analysis, slow, {":".join(whole): value for whole, value in alone.items()})
     CAUSES.put(analysis, made)

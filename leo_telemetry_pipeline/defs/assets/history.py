@@ -13,7 +13,7 @@ import dagster as dg
 from leo_telemetry_pipeline.analysis import p50
 from leo_telemetry_pipeline.analysis.bottlenecks import HISTORY_DAYS
 from leo_telemetry_pipeline.defs.resources import Analysis
-from leo_telemetry_pipeline.store import name_parts, shared_names, span_totals, thresholds
+from leo_telemetry_pipeline.store import name_slices, shared_names, span_totals, thresholds
 from leo_telemetry_pipeline.store.days import Window, midnight
 from leo_telemetry_pipeline.store.dimensions import types_to_judge
 from leo_telemetry_pipeline.store.history import (
@@ -22,7 +22,7 @@ from leo_telemetry_pipeline.store.history import (
     histograms,
     name_folding,
     name_sharing,
-    part_choice,
+    slice_choice,
     span_counts,
     staleness,
 )
@@ -76,7 +76,7 @@ def seen(analysis: Analysis) -> list[str]:
 
 def types(analysis: Analysis) -> list[str]:
     """Return the dimension types to analyse."""
-    return sorted({*_whole_types(analysis), *name_parts.types(analysis.database)})
+    return sorted({*_whole_types(analysis), *name_slices.types(analysis.database)})
 
 
 def _whole_types(analysis: Analysis) -> list[str]:
@@ -123,15 +123,15 @@ def bring_up_to_date(analysis: Analysis, found: Iterable[SpanCount]) -> tuple[li
         return days, 0, 0
     decided = [
         decide(analysis.database, days, analysis.hold)
-        for decide in (name_folding.decide, name_sharing.decide, part_choice.decide)
+        for decide in (name_folding.decide, name_sharing.decide, slice_choice.decide)
     ]
     if any(decided):
         days = stale(analysis, found, _whole_types(analysis))
     rows = _count(analysis, days, types(analysis))
     if decided[-1]:
-        # Other days lack only new parts.
+        # Other days lack only new slices.
         later = stale(analysis, found)
-        rows += _count(analysis, later, name_parts.types(analysis.database))
+        rows += _count(analysis, later, name_slices.types(analysis.database))
         days = sorted({*days, *later})
     made = blocks.make(
         analysis.database, learned_from(window).start.date(), window.end.date(), types(analysis), analysis.hold

@@ -14,7 +14,7 @@ from leo_telemetry_pipeline.defs.assets.bottlenecks import BOTTLENECKS
 from leo_telemetry_pipeline.defs.assets.causes import CAUSES
 from leo_telemetry_pipeline.defs.assets.learning import LEARNED
 from leo_telemetry_pipeline.defs.resources import Analysis
-from leo_telemetry_pipeline.store import folded_names, name_parts
+from leo_telemetry_pipeline.store import folded_names, name_slices
 
 
 @analysis_asset(
@@ -43,7 +43,7 @@ def continuous_improvements(
         folded=tuple(one.name for one in judged if one.dimension in templates),
         shared=tuple(one.name for one in judged if one.outcome == "shared"),
         mixes=tuple(one for one in LEARNED.get(analysis) if one.mix),
-        parts_left_out=name_parts.left_out(analysis.database),
+        slices_left_out=name_slices.left_out(analysis.database),
     )
     output_ref = findings.conclude(
         analysis.database,

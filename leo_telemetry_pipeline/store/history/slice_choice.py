@@ -1,6 +1,6 @@
 """Choice of the attributes per whose values spans are counted, such as host, model or sd_type.
 
-Belongs here: the rule and its evidence. Does not: storing decisions (name_parts), counting (histograms).
+Belongs here: the rule and its evidence. Does not: storing decisions (name_slices), counting (histograms).
 
 A dimension type that is chosen is missing on counted days, so they are counted again for it from their spans.
 """
@@ -12,13 +12,13 @@ from datetime import date
 
 import psycopg2.extensions
 
-from leo_telemetry_pipeline.store import folded_names, name_parts, shared_names, thresholds
+from leo_telemetry_pipeline.store import folded_names, name_slices, shared_names, thresholds
 from leo_telemetry_pipeline.store.days import DAY
-from leo_telemetry_pipeline.store.dimensions import MOST_PARTS, NAMED_ASSETS, valued_spans
+from leo_telemetry_pipeline.store.dimensions import MOST_SLICES, NAMED_ASSETS, valued_spans
 from leo_telemetry_pipeline.store.history import uncounted_days
 from leo_telemetry_pipeline.store.history.span_counts import ALL_TYPES
 from leo_telemetry_pipeline.store.history.watermark import Fence
-from leo_telemetry_pipeline.store.name_templates import Part
+from leo_telemetry_pipeline.store.name_templates import Slice
 from leo_telemetry_pipeline.store.server.database import Database
 
 # The newest days are enough, since an attribute that has several values later is chosen then.
@@ -33,7 +33,7 @@ LEAST_SHARE = 0.9
 MOST_ATTRIBUTES = 4
 # Spans that are examined; of more, a sample of traces.
 SAMPLED = 100_000
-# Above this many spans of history, it is not counted again: new parts begin with the day on which they are chosen.
+# Above this many spans of history, it is not counted again: new slices begin with the day on which they are chosen.
 MOST_AGAIN = 2_000_000
 
 # Ids say nothing; another version is a change of the work itself; how work went does not say what work it was.
@@ -47,41 +47,41 @@ _NOT_CHOSEN = re.compile(
 class Values:
     """Values of an attribute: ``spans`` of the most frequent ones, largest first, and the number of all values."""
 
-    part: Part
+    slice_: Slice
     of_name: int
     spans: Sequence[int]
     values: int
 
 
-def chosen(found: Iterable[Values], known: Mapping[Part, bool], counted_wholly: Collection[str]) -> dict[Part, bool]:
-    """Return the parts with whether they are counted: those known, and those found, the largest names first.
+def chosen(found: Iterable[Values], known: Mapping[Slice, bool], counted_wholly: Collection[str]) -> dict[Slice, bool]:
+    """Return the slices with whether they are counted: those known, and those found, the largest names first.
 
     ``counted_wholly``: dimension types that are counted for all names. A known attribute that turned out to hold ids is
     no longer counted.
     """
-    found = sorted(found, key=lambda one: (-one.of_name, one.part[:2], one.values, one.part))
-    sizes = {one.part: one.values for one in found}
+    found = sorted(found, key=lambda one: (-one.of_name, one.slice_[:2], one.values, one.slice_))
+    sizes = {one.slice_: one.values for one in found}
     kept = {
-        part: is_counted
-        for part, is_counted in known.items()
-        if sizes.get(part, 0) <= MOST_VALUES_KEPT and _type(part) not in counted_wholly
+        slice_: is_counted
+        for slice_, is_counted in known.items()
+        if sizes.get(slice_, 0) <= MOST_VALUES_KEPT and _type(slice_) not in counted_wholly
     }
-    room = MOST_PARTS - sum(sizes.get(part, MOST_VALUES) for part, is_counted in kept.items() if is_counted)
+    room = MOST_SLICES - sum(sizes.get(slice_, MOST_VALUES) for slice_, is_counted in kept.items() if is_counted)
     attributes: dict[tuple[str, str], list[Sequence[int]]] = {}
     for one in found:
-        others = attributes.setdefault(one.part[:2], [])
-        is_new = _is_fit(one) and _type(one.part) not in counted_wholly and len(others) < MOST_ATTRIBUTES
-        # The same numbers of spans under another name, such as host and pod, are the same parts.
-        if kept.get(one.part) or (is_new and one.spans not in others):
+        others = attributes.setdefault(one.slice_[:2], [])
+        is_new = _is_fit(one) and _type(one.slice_) not in counted_wholly and len(others) < MOST_ATTRIBUTES
+        # The same numbers of spans under another name, such as host and pod, are the same slices.
+        if kept.get(one.slice_) or (is_new and one.spans not in others):
             others.append(one.spans)
-            if not kept.get(one.part):
-                kept[one.part] = one.values <= room
-                room -= one.values if kept[one.part] else 0
+            if not kept.get(one.slice_):
+                kept[one.slice_] = one.values <= room
+                room -= one.values if kept[one.slice_] else 0
     return kept
 
 
-def _type(part: Part) -> str:
-    return f"{part[0]}+{part[2]}"
+def _type(slice_: Slice) -> str:
+    return f"{slice_[0]}+{slice_[2]}"
 
 
 def _is_fit(one: Values) -> bool:
@@ -89,32 +89,32 @@ def _is_fit(one: Values) -> bool:
         2 <= one.values <= MOST_VALUES
         and one.spans[1] >= LEAST_SPANS
         and sum(one.spans) >= LEAST_SHARE * one.of_name
-        and not _NOT_CHOSEN.search(one.part[2].lower())
+        and not _NOT_CHOSEN.search(one.slice_[2].lower())
     )
 
 
 def decide(database: Database, days: Sequence[date], fence: Fence | None = None) -> bool:
-    """Choose parts, before ``days`` are counted; return whether there are new dimension types or names.
+    """Choose slices, before ``days`` are counted; return whether there are new dimension types or names.
 
     ``fence`` is called last, and raises if the caller may no longer write.
     """
-    shared, known = shared_names.of(database), name_parts.known(database)
+    shared, known = shared_names.of(database), name_slices.known(database)
     wholly = {*NAMED_ASSETS, *thresholds.named_types(database), *shared.types}
     if not days and wholly.isdisjoint(map(_type, known)):
         return False
     found = _examined(database, max(days)) if days else []
-    found = [one for one in found if one.part[:2] not in shared.attributes]
+    found = [one for one in found if one.slice_[:2] not in shared.attributes]
     kept = chosen(found, known, wholly)
-    new = {part: is_counted for part, is_counted in kept.items() if known.get(part) != is_counted}
+    new = {slice_: is_counted for slice_, is_counted in kept.items() if known.get(slice_) != is_counted}
     dropped = known.keys() - kept.keys()
     if not new and not dropped:
         return False
     with database.transaction() as cursor:
-        name_parts.drop(cursor, dropped)
-        name_parts.put(cursor, new.items())
-        uncounted = {_type(part) for part, is_counted in new.items() if is_counted}
+        name_slices.drop(cursor, dropped)
+        name_slices.put(cursor, new.items())
+        uncounted = {_type(slice_) for slice_, is_counted in new.items() if is_counted}
         # A type that is counted for all names from now on was not so far.
-        uncounted |= {_type(part) for part in dropped} & wholly
+        uncounted |= {_type(slice_) for slice_ in dropped} & wholly
         _count_again(cursor, sorted(uncounted))
         if fence is not None:
             fence(cursor)

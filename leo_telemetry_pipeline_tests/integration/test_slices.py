@@ -14,7 +14,7 @@ from leo_telemetry_pipeline_tests.builders import analyse, configure, midnight, 
 from leo_telemetry_pipeline_tests.servers import EMBEDDED
 
 pytestmark = [
-    pytest.mark.only_on(EMBEDDED, reason="what a part is is the same on every server"),
+    pytest.mark.only_on(EMBEDDED, reason="what a slice is is the same on every server"),
     pytest.mark.usefixtures("settings"),
     pytest.mark.with_days,
 ]
@@ -24,7 +24,7 @@ END = {"leo_telemetry/window_end": midnight().isoformat()}
 
 
 def operation(
-    rng: random.Random, name: str, attribute: str, parts: Mapping[str, tuple[int, int, float]]
+    rng: random.Random, name: str, attribute: str, slices: Mapping[str, tuple[int, int, float]]
 ) -> Iterator[Span]:
     """Yield five weeks of spans; per value: spans per day before and in the last week, and the median in ms.
 
@@ -32,7 +32,7 @@ def operation(
     """
     for day in range(DAYS, 0, -1):
         is_new = day <= SLOW_DAYS
-        for value, (before, since, median) in parts.items():
+        for value, (before, since, median) in slices.items():
             for _ in range(since if is_new else before):
                 took = abs(median) * (5 if median < 0 and is_new else 1) * rng.lognormvariate(0, 0.3)
                 at = midnight(day) + timedelta(hours=rng.uniform(0, 23))
