@@ -7,23 +7,33 @@ all shares are drawn anew, in half of the histories with another volume, and a w
 slices are judged at once. A quick run has fewer histories.
 """
 
+import os
 import time
+import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from benchmarks import series
+from benchmarks import generate, measure, series
 from benchmarks.bench_changes import at_most
 from benchmarks.measure import Budget, Options, judge, run
 from benchmarks.table import Measured
+from leo_telemetry_pipeline import execution
 from leo_telemetry_pipeline.analysis import baselines, judgement, levels, mixes, slices
 from leo_telemetry_pipeline.analysis.changes import date_of
 from leo_telemetry_pipeline.analysis.levels import DailyP50s
 from leo_telemetry_pipeline.daily_rows import Rows
 from leo_telemetry_pipeline.dimension import Baseline, Dimension, Judgement
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.store import runs
+from leo_telemetry_pipeline.store import spans as store
+from leo_telemetry_pipeline.store.days import DAY, midnight, milliseconds
 from leo_telemetry_pipeline.store.history.histograms import GAMMA, TRIMMED
+from leo_telemetry_pipeline.store.server.database import Database
 
 PAST, WEEK, SPANS = 84, 7, 30
 DAYS, BUCKETS = 1_000, 10_000
@@ -45,6 +55,10 @@ class Drawn:
     day: np.ndarray
     log_ms: np.ndarray
     slow: dict[int, int]
+
+    def columns(self) -> tuple[np.ndarray, ...]:
+        """Return the columns of spans."""
+        return self.whole, self.slice_, self.day, self.log_ms
 
     def dimensions(self) -> list[Dimension]:
         """Return the dimensions, each followed by its slices."""
@@ -208,6 +222,52 @@ def slow_hosts(rng: np.random.Generator, options: Options, seed: str) -> Iterato
         yield judge(what, 100 * named / count, "%", least, options)
 
 
+def stored(groups: Sequence[Drawn]) -> Iterator[Span]:
+    """Yield the spans of several draws as operations of callers, up to the last midnight."""
+    first = midnight(datetime.now(UTC).date()) - (PAST + WEEK) * DAY
+    for number, spans in enumerate(groups):
+        for whole, slice_, day, log_ms in zip(*(column.tolist() for column in spans.columns()), strict=True):
+            start, took = milliseconds(first + day * DAY), round(float(np.exp(log_ms)))
+            yield Span(
+                trace_id=str(uuid.uuid4()),
+                span_id=str(uuid.uuid4()),
+                span_type="operation",
+                span_name=f"{number}-{whole}",
+                start_time_ms=start,
+                end_time_ms=start + took,
+                duration_ms=took,
+                attributes={"caller": f"v{slice_}"},
+            )
+
+
+def by_pipeline(rng: np.random.Generator, options: Options, seed: str) -> Iterator[Measured]:
+    """Measure how many histories of one database a real analysis judges rightly; a test does so for a quick run."""
+    if options.quick:
+        return
+    groups = [drawn(rng), drawn(rng), drawn(rng, slow=2.0), hosts(rng, 0.0)]
+    with generate.server() as (home, target), closing(Database(target)) as connection:
+        os.environ[measure.HOME] = str(home)
+        today = midnight(datetime.now(UTC).date())
+        store.ensure_partitions(connection, today - (PAST + WEEK) * DAY, today + DAY)
+        store.insert(connection, list(stored(groups)))
+        with execution.instance(target, Settings()) as dagster:
+            execution.analyse(dagster, {"leo_telemetry/window_end": today.isoformat()})
+        last = runs.last_succeeded(connection)
+        assert last is not None
+        assert last.output_ref is not None
+        causes = {each["cause"] for each in last.output_ref["bottlenecks"]}
+    right = 0
+    for number, spans in enumerate(groups):
+        for whole in range(TOGETHER):
+            name = f"{number}-{whole}"
+            named = {cause for cause in causes if cause.partition(":")[2].partition(":")[0] == name}
+            slow = spans.slow.get(whole)
+            right += named == (set() if slow is None else {f"operation+caller:{name}:v{slow}"})
+    what = f"histories whose only cause is named, or that have none, in one real analysis; {seed}"
+    total = len(groups) * TOGETHER
+    yield judge(what, right, f"of {total}", Budget(0.9 * total, f"of {total}", at_least=True, timed=False), options)
+
+
 def measurements(options: Options) -> Iterator[Measured]:
     """Measure with a seed that is different each time and shown in the table."""
     seed = time.time_ns() % 2**32
@@ -215,6 +275,7 @@ def measurements(options: Options) -> Iterator[Measured]:
     yield from mixes_only(rng, options, f"seed {seed}")
     yield from slow_slices(rng, options, f"seed {seed}")
     yield from slow_hosts(rng, options, f"seed {seed}")
+    yield from by_pipeline(rng, options, f"seed {seed}")
 
 
 if __name__ == "__main__":

@@ -121,9 +121,12 @@ def bring_up_to_date(analysis: Analysis, found: Iterable[SpanCount]) -> tuple[li
     if analysis.is_dry:
         analysis.progress.uncounted = days
         return days, 0, 0
+    # The partial day is counted in every analysis; slices need not be chosen as often.
+    closed = [day for day in days if day < window.end.date()]
     decided = [
-        decide(analysis.database, days, analysis.hold)
-        for decide in (name_folding.decide, name_sharing.decide, slice_choice.decide)
+        name_folding.decide(analysis.database, days, analysis.hold),
+        name_sharing.decide(analysis.database, days, analysis.hold),
+        slice_choice.decide(analysis.database, closed, analysis.hold),
     ]
     if any(decided):
         days = stale(analysis, found, _whole_types(analysis))
