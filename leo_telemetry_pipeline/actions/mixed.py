@@ -1,6 +1,6 @@
 """Wording of changed mixes.
 
-Belongs here: a changed mix in words, for findings, items, ``why`` and trends. Does not: deciding (analysis.mixes).
+Belongs here: a changed mix in words, for findings, items, ``why`` and trends. Does not: deciding what a mix is.
 """
 
 from leo_telemetry_pipeline.actions.items import ratio

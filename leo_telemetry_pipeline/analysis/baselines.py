@@ -10,14 +10,16 @@ days of its level, and then follows a stable level only (references).
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 
 from leo_telemetry_pipeline.analysis import references
-from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST, ChangePoint, date_of
+from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST, ChangePoint, date_of, day_number
 from leo_telemetry_pipeline.analysis.levels import (
     DAYS_LEAST,
     LEVEL_LEAST,
+    MIXED_SINCE,
     SETTLED_DAYS,
     Days,
     History,
@@ -63,6 +65,8 @@ def of_history(history: History, changed: Sequence[ChangePoint], kept: Baseline 
     is_later = len(last) > 0 and len(changed) > 0 and int(history.days[last[0]]) > start_of(kept)
     if is_later and kept.may_rise and len(last) >= ACCEPTED_LEAST:
         return _learned(history, last[:SETTLED_DAYS], "accepted", kept.noise_dismissals)
+    if len(mixed := _since_mixed(history, kept)) >= DAYS_LEAST:
+        return _learned(history, mixed[:SETTLED_DAYS], "mixed", kept.noise_dismissals)
     if moved := _moved_by(history, kept, last, is_later=is_later):
         return _learned(history, last[:SETTLED_DAYS], moved, kept.noise_dismissals)
     base = settled(history, changed, kept)
@@ -123,12 +127,16 @@ def _forward(history: History, baseline: Baseline, reference: Reference) -> Base
     )
 
 
+def _since_mixed(history: History, kept: Baseline) -> np.ndarray:
+    """Return the indices of the days since the mix of work is another one; none if it is the same."""
+    since = kept.evidence.get(MIXED_SINCE)
+    return np.flatnonzero(history.days >= day_number(date.fromisoformat(since)) if since else [])
+
+
 def _moved_by(history: History, kept: Baseline, last: np.ndarray, *, is_later: bool) -> str | None:
-    """Return why the last level replaces the normal one: improved, mixed, or finer resolution; else None."""
+    """Return why the last level replaces the normal one: improved, or the same at a finer resolution; else None."""
     if len(last) < DAYS_LEAST:
         return None
-    if is_later and kept.evidence.get("is_mixed"):
-        return "mixed"
     level, normal = float(np.exp(history.level(last))), float(np.exp(references.of(kept).p50))
     ratio = least_ratio(level, normal, max(history.resolution_ms, kept.resolution_ms))
     if is_later and ratio < 1 / RATIO_LEAST:

@@ -15,6 +15,7 @@ import numpy as np
 
 from leo_telemetry_pipeline.analysis.causes import BEFORE, NEAR
 from leo_telemetry_pipeline.analysis.changes import day_number
+from leo_telemetry_pipeline.analysis.levels import MIXED_SINCE
 from leo_telemetry_pipeline.analysis.slices import Slices, value_of
 from leo_telemetry_pipeline.daily_rows import ZERO_BUCKET, Rows
 from leo_telemetry_pipeline.dimension import Baseline, Dimension, Judgement
@@ -87,10 +88,8 @@ def settled(
     slow = {one.dimension: one for one in candidates(judged, slices)}
     periods: dict[Dimension, Periods] = {}
     for name, one in slow.items():
-        since = day_number(max(one.onset_day or window_start, window_start))
-        until = day_number(one.onset_day or window_start) - NEAR.days
-        found = Periods(until - BEFORE.days, until, since)
-        periods |= dict.fromkeys((slice_ for of in slices[name].values() for slice_ in of), found)
+        compared = _periods(one, day_number(first), day_number(window_start))
+        periods |= dict.fromkeys((slice_ for of in slices[name].values() for slice_ in of), compared)
     durations = _pooled(portions, [periods[slice_] for slice_ in read], day_number(first), gamma)
     places = {slice_: place for place, slice_ in enumerate(read)}
     for name, one in slow.items():
@@ -106,14 +105,24 @@ def settled(
     return [by_name[one.dimension] for one in judged]
 
 
+def _periods(one: Judgement, first: int, window_start: int) -> Periods:
+    if one.onset_day is None:
+        # Slow on all days that are known: the oldest ones are the likeliest to be normal.
+        return Periods(first, min(first + BEFORE.days, window_start - NEAR.days), window_start)
+    onset = day_number(one.onset_day)
+    return Periods(onset - NEAR.days - BEFORE.days, onset - NEAR.days, max(onset, window_start))
+
+
 def remembered(judged: Iterable[Judgement]) -> list[Judgement]:
-    """Return the judgements, with baselines that know whether the mix changed: then they follow it after two weeks."""
-    return [one if one.baseline is None else replace(one, baseline=_marked(one.baseline, one.mix)) for one in judged]
+    """Return the judgements, with baselines that know since when the mix is another one, to follow it later."""
+    return [one if one.baseline is None else replace(one, baseline=_marked(one, one.baseline)) for one in judged]
 
 
-def _marked(baseline: Baseline, mix: Mix | None) -> Baseline:
-    others = {name: value for name, value in baseline.evidence.items() if name != "is_mixed"}
-    return replace(baseline, evidence=others | ({"is_mixed": True} if mix else {}))
+def _marked(one: Judgement, baseline: Baseline) -> Baseline:
+    others = {name: value for name, value in baseline.evidence.items() if name != MIXED_SINCE}
+    if one.mix is None or one.onset_day is None:
+        return replace(baseline, evidence=others)
+    return replace(baseline, evidence={MIXED_SINCE: one.onset_day.isoformat()} | baseline.evidence)
 
 
 def explanation(attribute: str, values: Sequence[str], durations: Durations, multiplier: float) -> Mix | None:

@@ -1,7 +1,7 @@
 """Slices of a dimension: its spans by the value of an attribute, such as ``gate+sd_type:G:feature`` of ``gate:G``.
 
 Belongs here: which dimensions are slices of which, and which slow slices tell no more than their dimension. Does not:
-which attributes are counted (store.history.name_slices), whether a slice is slow (judgement), a changed mix (mixes).
+which attributes are counted (store.history.slice_choice), whether a slice is slow (judgement), a changed mix (mixes).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
