@@ -67,7 +67,7 @@ def keys(db: Database, types: list[str], seen: list[str]) -> dict[str, int]:
 
 
 def test_names_with_ids_are_one_dimension_and_a_threshold_still_decides_on_one_name(db: Database):
-    """Lost: 90,000 names, all of them slow, and nothing is found; or a person's threshold that stops deciding."""
+    """Lost: thousands of names with ids are slow, but nothing is found; or a person's threshold stops deciding."""
 
     def route(number: int, at: int) -> str:
         trace = new_id()

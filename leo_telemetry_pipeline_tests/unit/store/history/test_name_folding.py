@@ -47,7 +47,7 @@ def test_a_few_frequent_names_do_not_keep_the_others_from_being_folded():
 
 
 def test_types_and_templates_are_decided_one_by_one():
-    """Lost: steps 101 to 105 of a type would be judged together because it also has ids."""
+    """Lost: numbered steps of a type would be judged together because other names of that type hold ids."""
     steps = [NameUse("operation", f"step {n}", "step {id}", 900, FIRST, FIRST) for n in range(30)]
     other = [NameUse("tool", f"GET /users/{n}", "GET /users/{id}", 900, FIRST, FIRST) for n in range(30)]
     assert set(to_fold([*uses(60, 1), *steps, *other])) == {ROUTE}
