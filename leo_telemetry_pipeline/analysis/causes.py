@@ -96,8 +96,8 @@ def group(
     """Group bottlenecks by cause, most added time first; each is a member of exactly one.
 
     The cause is the largest part of the added time. Among comparable parts, one with the same onset wins, then the one
-    that explains more bottlenecks. A bottleneck without attribution is its own cause; that of a combined dimension is
-    its gate.
+    that explains more bottlenecks. A bottleneck without attribution is its own cause, or, if it is a combined
+    dimension, its gate is the cause.
     """
     explained = {each.dimension: _explained(each, attributions) for each in slow}
     votes = Counter(parts[0][:2] for parts in explained.values())
@@ -159,7 +159,7 @@ def _explained(slow: Bottleneck, attributions: Mapping[Dimension, Attribution | 
     for dimension in (slow.dimension, (span_type, name)):
         found = attributions.get(dimension)
         if found and found.parts:
-            # For a bottleneck above it, the own time of this dimension is time in its spans.
+            # Own time counts as time in spans of this dimension, as it does for bottlenecks above it.
             return [(SPAN if part.kind == OWN else part.kind, part.key, part.share) for part in found.parts]
     return [(SPAN, f"{span_type}:{name}", 1.0)]
 
