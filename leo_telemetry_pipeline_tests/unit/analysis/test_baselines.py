@@ -217,7 +217,7 @@ def test_a_dimension_dismissed_as_noise_is_harder_to_flag():
 
 
 def test_a_few_spans_per_day_are_pooled_over_days():
-    """Lost: a person with five prompts a day is never told that each takes three times as long."""
+    """Lost: a person with five prompts per day is never told that each takes three times as long."""
     few = daily((60, 1000.0), (7, 3000.0), spans=5, noise=0.25)
     assert only(judged(few, learn(few))).outcome == "bottleneck"
 
