@@ -102,7 +102,7 @@ def test_a_regression_older_than_the_history_is_still_a_bottleneck():
 
 
 def test_a_baseline_of_the_first_version_gets_the_reference_that_it_lacks():
-    """Lost: every analysis after an upgrade, or a regression that becomes normal with it."""
+    """Lost: every analysis after an upgrade fails, or a regression becomes normal with it."""
     days = daily((50, 1000.0), (60, 2000.0))
     first = normal(learn(some(days, slice(50))))
     old = replace(
