@@ -14,9 +14,10 @@ MAY_HOLD_IDS = r"[0-9/\\]"
 _UUID = "[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 _UUID_SHAPE = "________-____-____-____-____________"
 # Digits and letters mixed: hexadecimal from the length of a short commit hash; others from that of a random id, with
-# digits in two places, unlike words (sendEmailV2ToUser).
+# digits in two places, unlike words (sendEmailV2ToUser). Some hashes are only digits, so they have the placeholder of
+# numbers.
 _HEXADECIMAL = "(?=[a-fA-F]*[0-9])(?=[0-9]*[a-fA-F])[0-9a-fA-F]{7,}"
-_MIXED = f"{_HEXADECIMAL}|(?=[a-zA-Z]*[0-9]+[a-zA-Z]+[0-9])[0-9a-zA-Z]{{12,}}"
+_MIXED = f"{_HEXADECIMAL}|(?=[a-zA-Z]*[0-9]+[a-zA-Z]+[0-9])[0-9a-zA-Z]{{8,}}"
 _HASH = f"(?<![[:alnum:]])(?:0[xX][0-9a-fA-F]+|{_MIXED})(?![[:alnum:]])"
 # Prefilters: every name with a hash matches both. PostgreSQL builds the states of an automaton anew for each name, so
 # loops are much faster than repetitions with a count.
@@ -58,7 +59,7 @@ def template(name: str) -> str:
     )
     without_hashes = (
         f"CASE WHEN {name} ~ '{_BESIDE}' AND {name} ~ '{_LONG}'"
-        f" THEN regexp_replace({without_uuids}, '{_HASH}', '{{hash}}', 'g') ELSE {without_uuids} END"
+        f" THEN regexp_replace({without_uuids}, '{_HASH}', '{{id}}', 'g') ELSE {without_uuids} END"
     )
     without_ids = (
         f"CASE WHEN {name} ~ '[0-9]' THEN regexp_replace({without_hashes}, '{_NUMBER}', '{{id}}', 'g') ELSE {name} END"
