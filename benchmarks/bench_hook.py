@@ -71,7 +71,7 @@ def measurements(options: Options) -> Iterator[Measured]:
                 "LEO_TELEMETRY_ENABLED": "true",
             }
         )
-        took = measure(environ, folder / "logs" / "hook.log", 8 if options.quick else 30)
+        took = measure(environ, folder / "logs" / "hook.log", 5 if options.quick else 30)
     for name in HOOKS:
         what, bare = f"the hook '{name}': no database", ("bare Python", took["bare"])
         yield judge(what, took[name], "ms", Budget(40, "ms"), options, reference=bare, over=True)

@@ -88,7 +88,8 @@ def observations(types: Iterable[str], seen: Iterable[str], folds: Folds) -> tup
     """
     span_types = {*NAMED_ASSETS, *NOT_BY_DEFAULT, *seen} - set(ATTRIBUTES)
     plain = sorted(word for word in types if "+" not in word and word in span_types)
-    parts = [_PLAIN.format(spans=_spans("%(plain_stored)s", folds))]
+    name = "folded_name" if folds.templates else "span_name"
+    parts = [_PLAIN.format(name=name, spans=_spans("%(plain_stored)s", folds))]
     parameters: dict[str, object] = {"reach": REACH_MS, "ahead": AHEAD_MS, "created_from": None, "created_to": None}
     parameters |= folds.parameters() | {
         "plain_stored": stored_types(plain),
@@ -101,7 +102,7 @@ def observations(types: Iterable[str], seen: Iterable[str], folds: Folds) -> tup
         parameters |= {f"type{index}": span_type, f"stored{index}": stored_types([span_type])}
         part = _COMBINED if attribute else _ATTRIBUTE
         value = _bounded("value" if attribute else f"(attributes->>%(attribute{index})s)")
-        parts.append(part.format(i=index, value=value, of=of, day=_DAY, spans=_spans(of, folds)))
+        parts.append(part.format(i=index, name=name, value=value, of=of, day=_DAY, spans=_spans(of, folds)))
     return " UNION ALL ".join(parts), parameters
 
 
@@ -149,7 +150,7 @@ _SPANS = f"""(
 
 # OFFSET 0 keeps the planner from copying the expressions, so each name and each template is computed once per span.
 _FOLDED = """(
-    SELECT day, project, span_type, {key} AS span_name, trace_id, attributes, judged_ms, fine_ms, queue_wait_ms
+    SELECT templated.*, {key} AS folded_name
     FROM (
         SELECT named.*, CASE WHEN span_type = ANY(%(folded_types)s::text[]) THEN {template} END AS template
         FROM (SELECT * FROM {spans} OFFSET 0) AS named OFFSET 0
@@ -157,7 +158,7 @@ _FOLDED = """(
 ) AS spans"""
 
 _PLAIN = """
-SELECT day, project, span_type, span_name, trace_id, judged_ms, fine_ms, queue_wait_ms
+SELECT day, project, span_type, {name}, trace_id, judged_ms, fine_ms, queue_wait_ms
 FROM {spans}"""
 
 _ATTRIBUTE = """
@@ -167,7 +168,7 @@ FROM {spans} WHERE attributes->>%(attribute{i})s <> ''"""
 
 # A span's attribute comes from its trace's handoff of the same day; other days are read only if that day has none.
 _COMBINED = """
-SELECT day, project, %(dimension{i})s, span_name || ':' || {value}, trace_id, judged_ms, fine_ms,
+SELECT day, project, %(dimension{i})s, {name} || ':' || {value}, trace_id, judged_ms, fine_ms,
        queue_wait_ms
 FROM (
     SELECT spans.*, coalesce(nullif(spans.attributes->>%(attribute{i})s, ''),
