@@ -59,7 +59,7 @@ class Played:
     slowness: float
 
     def is_complete(self) -> bool:
-        """Return whether exactly what happened is stored, and at least what only exports report."""
+        """Return whether exactly the facts of compared types are stored, and every fact of exported types."""
         if stored.shapes_of_facts(self.visible()) != stored.shapes_of_rows(self.rows):
             return False
         exported = [fact for fact in self.visible() if fact.type in stored.EXPORTED]
