@@ -39,7 +39,7 @@ MOSTLY = 0.5
 ALIKE = 2.0
 # Calls count as more frequent from this factor on.
 MORE_OFTEN = 1.2
-# Slower parts keep at least this share of their charge when time moved off the path.
+# A slower part keeps at least this share of its added time, even if more time moved off the critical path.
 LEAST_LEFT = 0.1
 
 

@@ -51,7 +51,7 @@ class Folds:
 
 
 def template(name: str) -> str:
-    """Return SQL for the template of a name, itself SQL; percent signs are doubled, for queries with parameters."""
+    """Return SQL for the template of ``name``, an SQL expression; ``%`` is doubled, for queries with parameters."""
     without_uuids = (
         f"CASE WHEN {name} LIKE '%%{_UUID_SHAPE}%%' THEN regexp_replace({name}, '{_UUID}', '{{uuid}}', 'g')"
         f" ELSE {name} END"
