@@ -117,7 +117,7 @@ def notes(cause: ExplainedCause) -> Iterator[tuple[Dimension, dict[str, Any]]]:
     """Yield the explanation of each dimension of a cause, with the cause's name as ``cause``."""
     for explained in (cause, *cause.members):
         explanation = {name: getattr(explained, name) for name in ("why", "measured", "set_apart_by")}
-        yield explained.dimension, explanation | {"cause": cause.name}
+        yield explained.dimension, explanation | {"cause": cause.name, "slow_value": cause.value}
 
 
 def causes_first(bottlenecks: Sequence[Bottleneck]) -> list[Bottleneck]:
