@@ -156,8 +156,8 @@ def _fold(causes: list[Cause], value: Value, slowed: Slowed) -> Cause:
 
     first, *others = sorted(causes, key=rank)
     members = (*first.members, *(member for cause in others for member in cause.members))
-    # A model's own spans need no other name.
-    return replace(first, members=members, value=None if value[1] in first.key else value)
+    # Spans that are named after it need no other name.
+    return replace(first, members=members, value=None if value[1] in first.representative.name else value)
 
 
 def _is_text(value: Value) -> bool:

@@ -1,6 +1,6 @@
 """Attribute values that set slower spans apart, and the causes that are one because of them."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -66,6 +66,18 @@ def test_a_slow_model_with_its_own_spans_is_the_cause_without_further_words():
     """Lost: "llm:opus takes 2x as long: model=opus"."""
     [cause] = causes(list(model_sessions.weeks(14, MIDNIGHT, "mixed models", hooks=False)))
     assert (cause.representative.dimension, cause.value) == (("llm", MODEL), None)
+
+
+def test_dimensions_of_the_model_are_members_too():
+    """Lost: one more item per sub-agent and model, next to those of the sub-agents."""
+    after, before = sides(list(model_sessions.weeks(14, MIDNIGHT, "mixed models", hooks=True)))
+    slow = flagged(after, before)
+    both = [replace(each, dimension_type="subagent+model", dimension_key=f"{each.dimension_key}:{MODEL}")
+            for each in slow if each.dimension_type == "subagent"]  # fmt: skip
+    for found in ([*slow, *both], [*both, *(each for each in slow if each.name == PROMPT)]):
+        [cause] = causes_of(found, after, before)[0]
+        assert len(cause.members) == len(found)
+        assert cause.value == ("model", MODEL) or cause.representative.name.endswith(MODEL)
 
 
 def slowed(spans: list[Span], *names: str) -> list[Span]:
