@@ -24,7 +24,8 @@ class Summary:
 
     ``largest_sample``: spans of the largest dimension. ``pooled``: spans per dimension type with more
     than the maximum number of keys. ``folded``: dimensions that stand for names with ids.
-    ``shared``: names that are judged per service or kind.
+    ``shared``: names that are judged per service or kind. ``lacking``: what the largest dimension without a baseline
+    lacks.
     """
 
     bottlenecks: tuple[Bottleneck, ...]
@@ -36,6 +37,7 @@ class Summary:
     causes: tuple[ExplainedCause, ...] = ()
     folded: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
+    lacking: str | None = None
 
 
 def conclude(
@@ -86,6 +88,7 @@ def conclude(
         },
         "largest_sample": summary.largest_sample,
         "needed_sample": summary.needed_sample,
+        "lacking": summary.lacking,
     }
     if run_id is not None:
         _commit(database, plan, output_ref, window, run_id, dagster_run_id)
@@ -117,7 +120,7 @@ def notes(cause: ExplainedCause) -> Iterator[tuple[Dimension, dict[str, Any]]]:
     """Yield the explanation of each dimension of a cause, with the cause's name as ``cause``."""
     for explained in (cause, *cause.members):
         explanation = {name: getattr(explained, name) for name in ("why", "measured", "set_apart_by")}
-        yield explained.dimension, explanation | {"cause": cause.name}
+        yield explained.dimension, explanation | {"cause": cause.name, "slow_value": cause.value}
 
 
 def causes_first(bottlenecks: Sequence[Bottleneck]) -> list[Bottleneck]:
