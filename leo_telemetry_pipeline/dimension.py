@@ -231,7 +231,8 @@ class DimensionResult(OfDimension):
 class Bottleneck(OfDimension):
     """Dimension over its threshold; times in ms. Fields after ``p_value`` are set once it is explained.
 
-    ``cause`` names the dimension that makes it slow, possibly itself.
+    ``cause`` names the dimension that makes it slow, possibly itself; ``slow_value`` is what its slower spans have in
+    common with those of others, such as ``model=opus``.
     """
 
     observed_p50_ms: float
@@ -247,6 +248,7 @@ class Bottleneck(OfDimension):
     measured: list[str] = field(default_factory=list)
     set_apart_by: list[str] = field(default_factory=list)
     cause: str | None = None
+    slow_value: str | None = None
     resolution_ms: float = 0.0
 
     @property
@@ -281,6 +283,7 @@ _KEPT = (
     "measured",
     "set_apart_by",
     "cause",
+    "slow_value",
     "evidence_trace_ids",
 )
 
@@ -308,12 +311,14 @@ class Explanation(OfDimension):
 class ExplainedCause(Explanation):
     """Cause, named by its best matching dimension, and the other bottlenecks that it explains as ``members``.
 
-    ``kind`` and ``key`` identify what takes the added time (see analysis.causes.Cause).
+    ``kind`` and ``key`` identify what takes the added time, ``value`` what its slower spans have in common (see
+    analysis.causes.Cause).
     """
 
     kind: str = "span"
     key: str = ""
     members: tuple[Explanation, ...] = ()
+    value: str | None = None
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> "ExplainedCause":

@@ -26,8 +26,9 @@ class Summary:
 
     ``largest_sample``: spans of the largest dimension. ``pooled``: spans per dimension type with more
     than the maximum number of keys. ``folded``: dimensions that stand for names with ids.
-    ``shared``: names that are judged per service or kind. ``mixes``: judgements whose ``mix`` changed.
-    ``slices_left_out``: the number of names and attributes whose values are not counted.
+    ``shared``: names that are judged per service or kind. ``lacking``: what the largest dimension without a baseline
+    lacks. ``mixes``: judgements whose ``mix`` changed. ``slices_left_out``: the number of names and attributes whose
+    values are not counted.
     """
 
     bottlenecks: tuple[Bottleneck, ...]
@@ -41,6 +42,7 @@ class Summary:
     shared: tuple[str, ...] = ()
     mixes: tuple[Judgement, ...] = ()
     slices_left_out: int = 0
+    lacking: str | None = None
 
 
 def conclude(
@@ -92,6 +94,7 @@ def conclude(
         "dimensions_not_judged": {name: count for name, count in summary.outcomes.items() if name not in JUDGED},
         "largest_sample": summary.largest_sample,
         "needed_sample": summary.needed_sample,
+        "lacking": summary.lacking,
     }
     if run_id is not None:
         _commit(database, plan, output_ref, window, run_id, dagster_run_id)
@@ -123,7 +126,7 @@ def notes(cause: ExplainedCause) -> Iterator[tuple[Dimension, dict[str, Any]]]:
     """Yield the explanation of each dimension of a cause, with the cause's name as ``cause``."""
     for explained in (cause, *cause.members):
         explanation = {name: getattr(explained, name) for name in ("why", "measured", "set_apart_by")}
-        yield explained.dimension, explanation | {"cause": cause.name}
+        yield explained.dimension, explanation | {"cause": cause.name, "slow_value": cause.value}
 
 
 def causes_first(bottlenecks: Sequence[Bottleneck]) -> list[Bottleneck]:

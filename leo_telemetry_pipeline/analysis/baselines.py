@@ -77,7 +77,7 @@ def of_history(history: History, changed: Sequence[ChangePoint], kept: Baseline 
 
 
 def _with_reference(history: History, changed: Sequence[ChangePoint], kept: Baseline) -> Baseline | None:
-    """Return a baseline of version 0001, which kept no reference, with one; None if its days left the history."""
+    """Return a baseline of version 0001 with the reference that it lacks; None if its days have left the history."""
     base = settled(history, changed, kept)
     if len(base) < LEVEL_LEAST:
         return None

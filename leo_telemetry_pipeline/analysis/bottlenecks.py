@@ -133,3 +133,11 @@ def count_outcomes(judged: Sequence[DimensionResult]) -> dict[str, int]:
     """Return the number of dimensions per outcome, zeros included."""
     counted = Counter(one.outcome for one in judged)
     return {outcome: counted[outcome] for outcome in (*JUDGED, *NOT_JUDGED)}
+
+
+def lacking(judged: Iterable[DimensionResult], learned: Iterable[Judgement]) -> str | None:
+    """Return what the largest dimension without a baseline lacks, such as ``9 days with spans, 14 are needed``."""
+    failed = {own.dimension: guard.says for own in learned for guard in own.guards if not guard.passed}
+    waiting = [one for one in judged if one.outcome == "no_baseline" and one.dimension in failed]
+    largest = max(waiting, key=lambda one: (one.sample_count, one.dimension), default=None)
+    return failed[largest.dimension] if largest else None

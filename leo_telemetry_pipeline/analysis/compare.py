@@ -6,8 +6,8 @@ Belongs here: differences and ratios of percentiles with their intervals. Does n
 Days are clusters: spans of one day are correlated. The interval of a percentile is the interval of the share of spans
 below it, inverted (Woodruff, JASA 1952), with the variance between days (Francisco and Fuller, "Quantile estimation
 with a complex survey design", Annals of Statistics 1991). Two intervals combine by MOVER (Zou and Donner,
-"Construction of confidence limits about effect measures", Statistics in Medicine 2008), on logarithms for a ratio.
-Deterministic. Autocorrelation between days is ignored.
+"Construction of confidence limits about effect measures", Statistics in Medicine 2008), on logarithms for a ratio. The
+result is deterministic. Autocorrelation between days is ignored.
 """
 
 from collections.abc import Iterable

@@ -236,6 +236,6 @@ def _too_little(output: dict[str, Any]) -> list[str]:
     if largest < need:
         return [f"  Not enough data yet: {largest} of {need} spans"]
     return [
-        f"  Not enough data yet: 0 of {need} spans",
+        f"  Not enough data yet: {output.get('lacking') or 'no baseline has been learned'}",
         "  (a baseline is learned from some weeks of days with spans; or set a threshold)",
     ]

@@ -141,8 +141,12 @@ def _threshold(result: DimensionResult) -> Iterator[str]:
     yield f"  baseline    {milliseconds(result.baseline_p50_ms)}, {result.baseline_source}{since}"
     yield f"  normal      up to {allowed(result.multiplier)} of the baseline: {milliseconds(most)}"
     observed = result.observed_p50_ms if result.observed_p50_ms is not None else result.p50_ms
-    since = f", since {result.onset_day}" if result.onset_day else ""
-    least = result.ratio or 0.0
+    onset, least = result.onset_day, result.ratio or 0.0
+    judged = result.learned if result.baseline_source == "learned" else None
+    if judged and judged.observed_p50_ms is not None and judged.ratio is not None:
+        # The level that the guards are about, also if it is not a bottleneck; the P50 of the window is shown above.
+        observed, onset, least = judged.observed_p50_ms, judged.onset_day, judged.ratio
+    since = f", since {onset}" if onset else ""
     times = allowed(least)
     if is_least(least, observed, result.baseline_p50_ms):
         times = f"at least {times} (P50s are in whole milliseconds)"

@@ -90,7 +90,8 @@ def observations(types: Iterable[str], seen: Iterable[str], folds: Folds) -> tup
     """
     span_types = {*NAMED_ASSETS, *NOT_BY_DEFAULT, *seen} - set(ATTRIBUTES)
     plain = sorted(word for word in types if "+" not in word and word in span_types)
-    parts = [_PLAIN.format(spans=_spans("%(plain_stored)s", folds))]
+    name = "folded_name" if folds.templates else "span_name"
+    parts = [_PLAIN.format(name=name, spans=_spans("%(plain_stored)s", folds))]
     parameters: dict[str, object] = {"reach": REACH_MS, "ahead": AHEAD_MS, "created_from": None, "created_to": None}
     parameters |= folds.parameters() | {
         "plain_stored": stored_types(plain),
@@ -98,7 +99,7 @@ def observations(types: Iterable[str], seen: Iterable[str], folds: Folds) -> tup
     }
     chosen = sorted(each for each in folds.slices if f"{each[0]}+{each[2]}" in types)
     if chosen:
-        parts.append(_slices(folds))
+        parts.append(_slices(name, folds))
         parameters |= {"slice_stored": stored_types([span_type for span_type, _, _ in chosen])}
         parameters |= {f"slice_{of}": [each[at] for each in chosen] for at, of in enumerate(("types", "keys", "names"))}
     others = set(types) - set(plain) - {f"{span_type}+{attribute}" for span_type, _, attribute in chosen}
@@ -107,25 +108,21 @@ def observations(types: Iterable[str], seen: Iterable[str], folds: Folds) -> tup
         of = f"%(stored{index})s" if attribute else "%(handoff_stored)s"
         parameters |= {f"dimension{index}": word, f"attribute{index}": attribute or word}
         parameters |= {f"type{index}": span_type, f"stored{index}": stored_types([span_type])}
+        spans = _spans(of, folds)
         if attribute:
-            name = f"%(attribute{index})s"
-            parts.append(
-                _COMBINED.format(
-                    dimension=f"%(dimension{index})s", name=name, of=of, spans=_spans(of, folds), chosen=""
-                )
-            )
+            named = {"dimension": f"%(dimension{index})s", "attribute": f"%(attribute{index})s"}
+            parts.append(_COMBINED.format(**named, name=name, of=of, spans=spans, chosen=""))
         else:
             value = _bounded(f"(attributes->>%(attribute{index})s)")
-            parts.append(_ATTRIBUTE.format(i=index, value=value, spans=_spans(of, folds)))
+            parts.append(_ATTRIBUTE.format(i=index, value=value, spans=spans))
     return " UNION ALL ".join(parts), parameters
 
 
-def _slices(folds: Folds) -> str:
+def _slices(name: str, folds: Folds) -> str:
     """Return SQL for the spans of all chosen names per value of an attribute, in one pass."""
+    named = {"dimension": "span_type || '+' || attribute", "attribute": "attribute", "name": name}
     of = "%(slice_stored)s"
-    return _COMBINED.format(
-        dimension="span_type || '+' || attribute", name="attribute", of=of, spans=_spans(of, folds), chosen=_CHOSEN
-    )
+    return _COMBINED.format(**named, of=of, spans=_spans(of, folds), chosen=_CHOSEN.format(name=name))
 
 
 def _spans(of: str, folds: Folds) -> str:
@@ -172,7 +169,7 @@ _SPANS = f"""(
 
 # OFFSET 0 keeps the planner from copying the expressions, so each name and each template is computed once per span.
 _FOLDED = """(
-    SELECT day, project, span_type, {key} AS span_name, trace_id, attributes, judged_ms, fine_ms, queue_wait_ms
+    SELECT templated.*, {key} AS folded_name
     FROM (
         SELECT named.*, CASE WHEN span_type = ANY(%(folded_types)s::text[]) THEN {template} END AS template
         FROM (SELECT * FROM {spans} OFFSET 0) AS named OFFSET 0
@@ -180,7 +177,7 @@ _FOLDED = """(
 ) AS spans"""
 
 _PLAIN = """
-SELECT day, project, span_type, span_name, trace_id, judged_ms, fine_ms, queue_wait_ms
+SELECT day, project, span_type, {name}, trace_id, judged_ms, fine_ms, queue_wait_ms
 FROM {spans}"""
 
 _ATTRIBUTE = """
@@ -190,16 +187,16 @@ FROM {spans} WHERE attributes->>%(attribute{i})s <> ''"""
 
 _CHOSEN = """ JOIN unnest(%(slice_types)s::text[], %(slice_keys)s::text[], %(slice_names)s::text[])
                          AS chosen (of_type, of_name, attribute)
-                    ON chosen.of_type = spans.span_type AND chosen.of_name = spans.span_name"""
+                    ON chosen.of_type = spans.span_type AND chosen.of_name = spans.{name}"""
 
 # A span's attribute comes from its trace's handoff of the same day; other days are read only if that day has none.
 _COMBINED = f"""
-SELECT day, project, {{dimension}}, span_name || ':' || {_bounded("value")}, trace_id, judged_ms, fine_ms,
+SELECT day, project, {{dimension}}, {{name}} || ':' || {_bounded("value")}, trace_id, judged_ms, fine_ms,
        queue_wait_ms
 FROM (
-    SELECT spans.*, {{name}} AS attribute, coalesce(nullif(spans.attributes->>{{name}}, ''),
-                                                  nullif(own.attributes->>{{name}}, ''),
-                                                  nullif(other.attributes->>{{name}}, '')) AS value
+    SELECT spans.*, {{attribute}} AS attribute, coalesce(nullif(spans.attributes->>{{attribute}}, ''),
+                                                       nullif(own.attributes->>{{attribute}}, ''),
+                                                       nullif(other.attributes->>{{attribute}}, '')) AS value
     FROM {{spans}}{{chosen}} LEFT JOIN (
         SELECT DISTINCT ON (s.trace_id, s.start_time_ms / 86400000) s.trace_id, {_DAY} AS day, s.attributes
         FROM workflow_trace_log AS s

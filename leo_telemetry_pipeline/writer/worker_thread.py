@@ -1,7 +1,7 @@
 """Worker thread of a writer: takes ended operations from the queue, and never waits for a network.
 
 Belongs here: when a batch is made, and whether it goes to the database or to disk. Spans that the database has not
-taken within two ticks are on disk, even during a flush or close.
+taken within two ticks are written to disk, even during a flush or close.
 Does not: calls of the measured program (writer), talking to the database (sender).
 """
 

@@ -83,7 +83,7 @@ def explain(
     """
     window, set_apart, measured = analysis.window, {}, {}
     most = sampling.size(len(slow))
-    attributions, only = {}, {}
+    attributions, only, shared = {}, {}, {}
     for onset in sorted({each.onset_day for each in slow}, key=lambda day: (day is not None, day)):
         since = [each for each in slow if each.onset_day == onset]
         slow_part, normal_part = (
@@ -91,7 +91,7 @@ def explain(
         )
         since_onset = _forest(analysis, slow_part, _slow_traces(analysis, since, slow_part, most))
         before = _forest(analysis, normal_part, _normal_traces(analysis, since, normal_part, most))
-        of_day, confined = causes.explain(since, since_onset, before)
+        of_day, confined, shared[onset] = causes.explain(since, since_onset, before)
         attributions |= of_day
         only |= confined
         set_apart |= {each.dimension: _set_apart(since_onset, before, each.dimension) for each in since}
@@ -104,9 +104,10 @@ def explain(
         return Explanation(*name, round(float(member.share), 4), why, measured[name], set_apart[name])
 
     made = []
-    for cause in causes.group(slow, attributions, {**only, **alone}):
+    for cause in causes.group(slow, attributions, {**only, **alone}, shared):
         own, *others = map(explained, cause.members)
-        made.append(ExplainedCause(**vars(own), kind=cause.kind, key=cause.key, members=tuple(others)))
+        value = "=".join(cause.value) if cause.value else None
+        made.append(ExplainedCause(**vars(own), kind=cause.kind, key=cause.key, members=tuple(others), value=value))
     return made
 
 

@@ -21,7 +21,7 @@ from leo_telemetry_pipeline.store import folded_names, name_slices
     "findings",
     "Opens improvement items for bottlenecks and ends the analysis run, in one transaction.",
     {"postgres"},
-    after=["bottlenecks", "bottleneck_causes"],
+    after=["bottlenecks", "bottleneck_causes", "learned_baselines"],
 )
 def continuous_improvements(
     context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis]
@@ -44,6 +44,7 @@ def continuous_improvements(
         shared=tuple(one.name for one in judged if one.outcome == "shared"),
         mixes=tuple(one for one in LEARNED.get(analysis) if one.mix),
         slices_left_out=name_slices.left_out(analysis.database),
+        lacking=judging.lacking(judged, LEARNED.get(analysis)),
     )
     output_ref = findings.conclude(
         analysis.database,

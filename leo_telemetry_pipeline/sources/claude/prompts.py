@@ -192,7 +192,7 @@ def _remember_ends(evidence: Evidence, runs: list[SubagentRun]) -> None:
 
 
 def _end_without_logs(run: SubagentRun, evidence: Evidence) -> list[int]:
-    """Return a list of a background sub-agent's end by its last answer, empty if the end is unknown or logged."""
+    """Return the end of a background sub-agent, by its last answer, as a list; empty if it is unknown or logged."""
     execution = evidence.executions.get(run.tool.get("tool_use_id", "")) if run.tool else None
     if execution is None or run.completed or ids.trace_of(run.prompt or "") is None:
         return []

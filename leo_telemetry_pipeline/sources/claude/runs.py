@@ -1,7 +1,7 @@
 """Runs of sub-agents in a session's notes; a sub-agent that is continued runs again.
 
 Belongs here: start and end of each run, from the most precise source: log events and results of launching tools have
-the exact duration, hooks report its start and end, other exports only the operations inside. Does not: spans
+the exact duration, hooks report the run's start and end, other exports only the operations inside. Does not: spans
 (assembler).
 """
 

@@ -35,7 +35,7 @@ _BINARY = (
 
 
 class Unsupported(NamedTuple):
-    """A recognized format, its name with an article, and the remedy."""
+    """A recognized format: its name with an article, and the remedy."""
 
     name: str
     remedy: str

@@ -72,7 +72,7 @@ HANGS = pytest.mark.only_on(EMBEDDED, reason="a lock blocks every server in the 
 def test_a_program_that_waits_for_a_hanging_database_does_not_keep_spans_only_in_memory(
     make, db, folder, monkeypatch, wait, durable
 ):
-    """Lost: 13,000 of 15,000 spans of a program that is killed while it waits for the database."""
+    """Lost: most spans of a program that is killed while it waits for the database."""
     monkeypatch.setattr(worker_thread, "PATIENCE_S", 600.0)
     writer = make(durable=durable)
     with db.transaction() as cursor:

@@ -102,7 +102,7 @@ def test_a_regression_older_than_the_history_is_still_a_bottleneck():
 
 
 def test_a_baseline_of_the_first_version_gets_the_reference_that_it_lacks():
-    """Lost: every analysis after an upgrade, or a regression that becomes normal with it."""
+    """Lost: every analysis after an upgrade fails, or a regression becomes normal with it."""
     days = daily((50, 1000.0), (60, 2000.0))
     first = normal(learn(some(days, slice(50))))
     old = replace(
@@ -241,7 +241,7 @@ def test_a_dimension_dismissed_as_noise_is_harder_to_flag():
 
 
 def test_a_few_spans_per_day_are_pooled_over_days():
-    """Lost: a person with five prompts a day is never told that each takes three times as long."""
+    """Lost: a person with five prompts per day is never told that each takes three times as long."""
     few = daily((60, 1000.0), (7, 3000.0), spans=5, noise=0.25)
     assert only(judged(few, learn(few))).outcome == "bottleneck"
 

@@ -127,5 +127,5 @@ def test_the_method_changes_only_above_the_limit():
 
 
 def test_the_history_is_used_if_spans_are_no_longer_stored():
-    """Lost: the P50 of a quarter would be that of the half that is not archived."""
+    """Lost: the P50 of a quarter would be that of the days whose spans are still stored."""
     assert p50.method(10, 500_000, all_stored=False) == "histogram"

@@ -182,7 +182,7 @@ def test_the_critical_score_has_the_configured_p_value():
 
 
 def test_a_clear_step_is_found_in_five_weeks_despite_random_autocorrelation():
-    """Lost: after a month of use, 1 in 20 threefold slowdowns would be missed."""
+    """Lost: after a month of use, several in a hundred slowdowns by a factor of 3.5 would be missed."""
     series = []
     for seed in range(100):
         values = noisy(seed, 35)

@@ -103,7 +103,7 @@ def test_the_expected_findings_are_the_same_and_clear_on_every_date(midnight):
     slower = {name(one) for one in found if one["ratio"] > RATIO and one["slowdown"] is not None}
     assert slower == {each for cause, slowed in SLOWED.items() for each in (cause, *slowed)}
     assert [name(one) for one in found if one["slowdown"] is not None and 1.15 < one["ratio"] < 1.2] == []
-    # A gate has few spans of each SD type, whose P50 varies by chance.
+    # A gate has few spans of each SD type, so their P50 varies by chance.
     many = [one for one in found if one["dimension_type"] != "gate+sd_type"]
     assert [name(one) for one in many if one["slowdown"] is None and one["ratio"] > 1.1] == []
 

@@ -66,7 +66,7 @@ def read_as_suggested(path: Path, message: str) -> list[Span]:
 
 
 def test_a_transcript_is_refused_in_one_line_that_names_it():
-    """Lost: 20,000 lines of a conversation are in a table that many may read."""
+    """Lost: all lines of a conversation are in a table that many may read."""
     message = refusal(CASES / "wrong_file.jsonl")
     assert "a Claude Code transcript" in message
     assert "Alex" not in message
@@ -202,7 +202,7 @@ def test_milliseconds_in_a_nanosecond_field_are_recognized(divisor: int, words: 
 
 
 def test_milliseconds_in_zipkin_s_microseconds_are_recognized(tmp_path: Path):
-    """Lost: the same, for Zipkin users."""
+    """Lost: the whole history of a Zipkin user is filed under January 1970."""
     path = written(tmp_path, [[{"traceId": "1" * 16, "id": "2" * 16, "name": "x", "timestamp": NOW}]])
     assert "timestamp looks like milliseconds instead of microseconds" in refusal(path)
 

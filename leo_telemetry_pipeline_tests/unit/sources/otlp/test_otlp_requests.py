@@ -96,7 +96,7 @@ def test_spans_before_the_damage_of_a_large_request_are_read() -> None:
 
 @pytest.mark.parametrize("reader", READERS)
 def test_a_large_resource_of_many_spans_is_refused(reader: Callable[..., Read]) -> None:
-    """Lost: the disk: a request of two megabytes becomes ten gigabytes of rows."""
+    """Lost: the disk is full, because a request of two megabytes becomes ten gigabytes of rows."""
     made = request(*[wire_span()] * 1000, resource={f"leo.{n}": "x" * 9_000 for n in range(100)})
     body = in_json(made) if reader is otlp.read_json else made.SerializeToString()
     with pytest.raises(TooLarge, match="resources"):

@@ -180,7 +180,7 @@ def test_unusual_numbers_are_sanitized_or_rejected_alone(value: bytes) -> None:
 
 
 def test_duplicate_keys_are_harmless() -> None:
-    """Lost: a span, or the reader."""
+    """Lost: a span with a repeated key is dropped, or stops the reader."""
     body = SPAN_JSON.replace(b'"name": "work"', b'"name": "first", "name": "second"')
     assert [span.span_name for span in otlp.read_json(body, policy=KEEP).spans] == ["second"]
 
