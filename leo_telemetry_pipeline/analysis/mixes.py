@@ -122,7 +122,7 @@ def _marked(one: Judgement, baseline: Baseline) -> Baseline:
     others = {name: value for name, value in baseline.evidence.items() if name != MIXED_SINCE}
     if one.mix is None or one.onset_day is None:
         return replace(baseline, evidence=others)
-    return replace(baseline, evidence={MIXED_SINCE: one.onset_day.isoformat()} | baseline.evidence)
+    return replace(baseline, evidence={MIXED_SINCE: one.onset_day.isoformat(), **baseline.evidence})
 
 
 def explanation(attribute: str, values: Sequence[str], durations: Durations, multiplier: float) -> Mix | None:

@@ -120,7 +120,7 @@ def test_a_baseline_of_the_first_version_gets_the_reference_that_it_lacks():
 def test_the_level_of_another_mix_becomes_normal_after_two_weeks(days: int, moved: str):
     """Lost: once the days before another mix have left the history, it is reported as slow."""
     since = {"mixed_since": (FIRST + timedelta(days=40)).date().isoformat()}
-    kept = [replace(one, evidence=one.evidence | since) for one in learn(daily((40, 1000.0)))]
+    kept = [replace(one, evidence={**one.evidence, **since}) for one in learn(daily((40, 1000.0)))]
     row = normal(learn(daily((40, 1000.0), (days, 2000.0)), kept))
     assert (row.moved, row.p50_ms) == (moved, pytest.approx(2000 if moved == "mixed" else 1000, rel=0.05))
 
