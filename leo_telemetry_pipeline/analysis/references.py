@@ -4,8 +4,8 @@ Belongs here: what a reference rests on, how it moves forward along a stable lev
 from it. Does not: which level is normal (baselines), guards (judgement). Levels are logarithms without rhythm.
 
 History ends after 90 days, so a reference outlives the days it was estimated from and keeps its own uncertainty. It
-follows a stable level, a day at a time and two weeks late, but not a slower one. Its anchor, the level of its first 28
-days, never moves, so that a slow drift is found as well.
+follows a stable level, one day at a time and two weeks late, but not a slower one. Its anchor, the level of its first
+28 days, never moves, so that a slow drift is found as well.
 """
 
 from collections.abc import Mapping
@@ -23,10 +23,16 @@ from leo_telemetry_pipeline.dimension import Baseline
 # or LATE_ERRORS of its own standard errors, above normal.
 LATE_DAYS = 14
 GUARD = float(np.log(1.15))
+<<<<<<< HEAD
 LATE_MOST = 0.75
 LATE_ERRORS = 2.5
 # Least share of a new day: a reference follows about the last season, and lags six weeks behind what it follows.
 SHARE_LEAST = 1 / 45
+=======
+LATE_MOST = 0.75 * GUARD
+# Maximum effective number of days of a reference: it reflects roughly the last 90 days.
+DAYS_MOST = 90
+>>>>>>> issue-14
 # Deviations are clipped to this many standard deviations before they change the reference.
 CLIP = 3.0
 # Deviations of the latest days are clipped where they are as improbable as this many under normal noise.
@@ -41,6 +47,7 @@ SMALLER_VARIANCE = 0.3
 ANCHOR_ERRORS = 2.5
 FOLLOWED_LEAST = 0.75
 FREEDOM_LEAST = 3.0
+<<<<<<< HEAD
 # Autocorrelation up to 1.5 standard errors counts as 0, from 2.5 in full.
 RHO_CHANCE = 1.5
 # The tails of the reference bound scores from BOUNDED_LEAST on if it has BOUNDING_DAYS days in the history.
@@ -50,6 +57,17 @@ BOUNDING_DAYS = 14
 # Probability that P_DAYS days of a stable dimension reach a score: fitted to simulated years (bench_year.py).
 P_SCALE = 2.2
 P_DAYS = 7
+=======
+# Autocorrelation up to one standard error counts as 0, from two on in full.
+RHO_CHANCE = 1.0
+# Scores from BOUNDED_LEAST on are bounded if the history has BOUNDING_DAYS days of the reference.
+BOUNDED_LEAST = 3.0
+BOUNDING_DAYS = 14
+
+# Probability that a stable dimension reaches a score in one analysis: fitted to simulated years
+# (benchmarks/bench_year.py).
+P_SCALE = 1.5
+>>>>>>> issue-14
 
 
 @dataclass(frozen=True)
@@ -72,7 +90,7 @@ class Reference:
     anchor_error: float
 
     def errors(self, weight: np.ndarray, count: np.ndarray) -> np.ndarray:
-        """Return the standard errors of the distance of ``count`` days of total ``weight``, in ``sigma``."""
+        """Return the standard errors of the distance of ``count`` days of total ``weight``, in units of ``sigma``."""
         return np.sqrt(noise.variance_factor(count, self.memory) / weight + self.factor(self.days) / self.days)
 
     def scores(self, t: np.ndarray) -> np.ndarray:
@@ -220,7 +238,7 @@ def _admitted(reference: Reference, center: float, p50: float, quality: float, p
 
 
 def distance(history: History, reference: Reference, end: int) -> Distance:
-    """Return the distance of those of the last 3, 4, ... 14 days before ``end`` that are furthest above normal."""
+    """Return the distance of the last 3, 4, ... or 14 days before ``end``, whichever are furthest above normal."""
     recent = np.flatnonzero((history.days >= end - RECENT_DAYS) & (history.days < end))
     if len(recent) < scan.LEAST:
         return Distance(recent, reference.p50, 0.0, 0.0, 1.0)
@@ -228,7 +246,12 @@ def distance(history: History, reference: Reference, end: int) -> Distance:
     return min(found, key=lambda each: each.p_value)
 
 
+<<<<<<< HEAD
 def _latest(history: History, reference: Reference, recent: np.ndarray) -> Distance:
+=======
+def _scores(history: History, reference: Reference, recent: np.ndarray) -> np.ndarray:
+    """Return the mean deviation of the last 3, 4, ... days, its t value converted to a normal one (Wallace, 1959)."""
+>>>>>>> issue-14
     latest = recent[::-1]
     quality, count = history.quality[latest], np.arange(1, len(latest) + 1)
     weight = np.cumsum(quality**2)
@@ -297,9 +320,15 @@ def _drift(history: History, reference: Reference, recent: np.ndarray) -> list[D
     return [Distance(recent, normal, above, score, p_value(score, len(recent)))]
 
 
+<<<<<<< HEAD
 def p_value(score: float, days: int) -> float:
     """Return the probability that the last ``days`` days of a stable dimension reach ``score`` in one look.
 
     A year has more stretches of three days than of two weeks (Duembgen and Spokoiny, 2001).
     """
     return float(min(1.0, P_SCALE * P_DAYS / days * np.exp(-0.5 * max(score, 0.0) ** 2)))
+=======
+def p_value(score: float) -> float:
+    """Return the probability that a stable dimension reaches ``score`` in one analysis."""
+    return float(min(1.0, P_SCALE * np.exp(-0.5 * score**2)))
+>>>>>>> issue-14

@@ -140,7 +140,7 @@ def _threshold(result: DimensionResult) -> Iterator[str]:
     least = result.ratio or 0.0
     times = allowed(least)
     if is_least(least, observed, result.baseline_p50_ms):
-        times = f"at least {times}, all that whole milliseconds tell"
+        times = f"at least {times} (P50s are in whole milliseconds)"
     yield f"  observed    {milliseconds(observed)}{since}: {times}"
 
 
