@@ -20,11 +20,7 @@ from leo_telemetry_pipeline.resolution import least_ratio
 
 DAYS_SINCE_LEAST = 3
 FALSE_DISCOVERIES = 0.05
-<<<<<<< HEAD
 # A score of 4.1 over a week, which 1 % of stable dimensions reach in a year of weekly looks, and 2 % of daily looks.
-=======
-# A score of 4.0, which 1 % of stable dimensions reach in a year of weekly analyses, and 2 % in a year of daily ones.
->>>>>>> issue-14
 P_MOST = 0.0005
 # The onset is located among the slower days and this many days before them.
 ONSET_DAYS = 28

@@ -23,16 +23,10 @@ from leo_telemetry_pipeline.dimension import Baseline
 # or LATE_ERRORS of its own standard errors, above normal.
 LATE_DAYS = 14
 GUARD = float(np.log(1.15))
-<<<<<<< HEAD
 LATE_MOST = 0.75
 LATE_ERRORS = 2.5
-# Least share of a new day: a reference follows about the last season, and lags six weeks behind what it follows.
+# Least share of a new day: a reference reflects roughly the last 90 days, and lags six weeks behind what it follows.
 SHARE_LEAST = 1 / 45
-=======
-LATE_MOST = 0.75 * GUARD
-# Maximum effective number of days of a reference: it reflects roughly the last 90 days.
-DAYS_MOST = 90
->>>>>>> issue-14
 # Deviations are clipped to this many standard deviations before they change the reference.
 CLIP = 3.0
 # Deviations of the latest days are clipped where they are as improbable as this many under normal noise.
@@ -47,7 +41,6 @@ SMALLER_VARIANCE = 0.3
 ANCHOR_ERRORS = 2.5
 FOLLOWED_LEAST = 0.75
 FREEDOM_LEAST = 3.0
-<<<<<<< HEAD
 # Autocorrelation up to 1.5 standard errors counts as 0, from 2.5 in full.
 RHO_CHANCE = 1.5
 # The tails of the reference bound scores from BOUNDED_LEAST on if it has BOUNDING_DAYS days in the history.
@@ -57,17 +50,6 @@ BOUNDING_DAYS = 14
 # Probability that P_DAYS days of a stable dimension reach a score: fitted to simulated years (bench_year.py).
 P_SCALE = 2.2
 P_DAYS = 7
-=======
-# Autocorrelation up to one standard error counts as 0, from two on in full.
-RHO_CHANCE = 1.0
-# Scores from BOUNDED_LEAST on are bounded if the history has BOUNDING_DAYS days of the reference.
-BOUNDED_LEAST = 3.0
-BOUNDING_DAYS = 14
-
-# Probability that a stable dimension reaches a score in one analysis: fitted to simulated years
-# (benchmarks/bench_year.py).
-P_SCALE = 1.5
->>>>>>> issue-14
 
 
 @dataclass(frozen=True)
@@ -246,12 +228,7 @@ def distance(history: History, reference: Reference, end: int) -> Distance:
     return min(found, key=lambda each: each.p_value)
 
 
-<<<<<<< HEAD
 def _latest(history: History, reference: Reference, recent: np.ndarray) -> Distance:
-=======
-def _scores(history: History, reference: Reference, recent: np.ndarray) -> np.ndarray:
-    """Return the mean deviation of the last 3, 4, ... days, its t value converted to a normal one (Wallace, 1959)."""
->>>>>>> issue-14
     latest = recent[::-1]
     quality, count = history.quality[latest], np.arange(1, len(latest) + 1)
     weight = np.cumsum(quality**2)
@@ -320,15 +297,9 @@ def _drift(history: History, reference: Reference, recent: np.ndarray) -> list[D
     return [Distance(recent, normal, above, score, p_value(score, len(recent)))]
 
 
-<<<<<<< HEAD
 def p_value(score: float, days: int) -> float:
-    """Return the probability that the last ``days`` days of a stable dimension reach ``score`` in one look.
+    """Return the probability that the last ``days`` days of a stable dimension reach ``score`` in one analysis.
 
     A year has more stretches of three days than of two weeks (Duembgen and Spokoiny, 2001).
     """
     return float(min(1.0, P_SCALE * P_DAYS / days * np.exp(-0.5 * max(score, 0.0) ** 2)))
-=======
-def p_value(score: float) -> float:
-    """Return the probability that a stable dimension reaches ``score`` in one analysis."""
-    return float(min(1.0, P_SCALE * np.exp(-0.5 * score**2)))
->>>>>>> issue-14
