@@ -233,7 +233,7 @@ def test_a_past_regression_is_not_a_bottleneck():
 
 def test_a_dimension_dismissed_as_noise_is_harder_to_flag():
     """Lost: people get the same false alarm week after week."""
-    kept, after = learn(daily((40, 1000.0))), daily((40, 1000.0), (6, 1300.0))
+    kept, after = learn(daily((70, 1000.0))), daily((70, 1000.0), (7, 1300.0))
     assert only(judged(after, learn(after, kept))).outcome == "bottleneck"
     row = only(judged(after, learn(after, dismissed(kept, 3))))
     assert (row.outcome, failed(row)) == ("ok", ["large_enough"])
