@@ -82,12 +82,28 @@ class Guard:
 
 
 @dataclass(frozen=True)
+class SlowCalls:
+    """Minority of a dimension's calls that became slow; times in ms.
+
+    ``share`` (0 to 1) of the calls are slow that were not before. ``p50_ms``: the P50 of the calls above ``cut_ms``.
+    ``p90_ms`` and ``p90_before_ms``: of all calls since the onset, and before it if known.
+    """
+
+    share: float
+    p50_ms: float
+    cut_ms: float
+    p90_ms: float
+    p90_before_ms: float | None
+
+
+@dataclass(frozen=True)
 class Judgement(OfDimension):
     """Judgement of a dimension's window against its learned baseline; fields without a value are None.
 
     ``multiplier`` is the effective one, configured or learned. ``ratio`` is the least that ``resolution_ms`` allows,
     the coarser one of window and baseline. ``p_limit`` is the highest ``p_value`` that counts as a discovery among all
-    dimensions of the run.
+    dimensions of the run. ``tail`` is the judgement of the slowest fifth of the calls, if it has a reference; in it,
+    P50s are geometric means of that fifth, and ``slow_calls`` are known if it is slow.
     """
 
     guards: tuple[Guard, ...]
@@ -104,6 +120,8 @@ class Judgement(OfDimension):
     p_value: float = 1.0
     p_limit: float = 0.0
     resolution_ms: float = 0.0
+    tail: "Judgement | None" = None
+    slow_calls: SlowCalls | None = None
 
     @property
     def outcome(self) -> str:
@@ -127,6 +145,8 @@ class Judgement(OfDimension):
             "p_value": self.p_value,
             "p_limit": self.p_limit,
             "resolution_ms": self.resolution_ms,
+            "tail": self.tail and self.tail.as_json(),
+            "slow_calls": self.slow_calls and asdict(self.slow_calls),
             "guards": [asdict(guard) for guard in self.guards],
             "p50_ms": base and base.p50_ms,
             "learned_multiplier": base and base.multiplier,
@@ -152,6 +172,8 @@ class Judgement(OfDimension):
             *(_read(kept[column]) for column in _ONSET),
             *(kept[column] for column in ("score", "p_value", "p_limit")),
             resolution_ms=kept.get("resolution_ms", WHOLE_MS),
+            tail=cls.from_json(*name, kept["tail"]) if kept.get("tail") else None,
+            slow_calls=SlowCalls(**kept["slow_calls"]) if kept.get("slow_calls") else None,
         )
 
 
@@ -185,7 +207,8 @@ class DimensionResult(OfDimension):
     """A run's result for a dimension, one row of ``dimension_p50``; times in ms.
 
     ``outcome`` is None until it is judged. ``resolution_ms`` applies to a learned baseline; the comparison with a
-    configured one is exact. ``learned`` is the judgement against the learned baseline.
+    configured one is exact. With ``slow_calls``, it is a bottleneck by these, and the observed P50 is theirs.
+    ``learned`` is the judgement against the learned baseline.
     """
 
     sample_count: int
@@ -206,6 +229,7 @@ class DimensionResult(OfDimension):
     p_value: float | None = None
     evidence_trace_ids: list[str] | None = None
     resolution_ms: float | None = None
+    slow_calls: SlowCalls | None = None
     learned: Judgement | None = None
 
     @property
@@ -220,7 +244,8 @@ class DimensionResult(OfDimension):
 class Bottleneck(OfDimension):
     """Dimension over its threshold; times in ms. Fields after ``p_value`` are set once it is explained.
 
-    ``cause`` names the dimension that makes it slow, possibly itself.
+    ``cause`` names the dimension that makes it slow, possibly itself. With ``slow_calls``, only these are slow, and the
+    observed P50 is theirs.
     """
 
     observed_p50_ms: float
@@ -237,6 +262,12 @@ class Bottleneck(OfDimension):
     set_apart_by: list[str] = field(default_factory=list)
     cause: str | None = None
     resolution_ms: float = 0.0
+    slow_calls: SlowCalls | None = None
+
+    @property
+    def slow_count(self) -> float:
+        """The number of slow spans in the window: all of them, unless only a minority is slow."""
+        return self.sample_count * (self.slow_calls.share if self.slow_calls else 1.0)
 
     @property
     def ratio(self) -> float:
@@ -250,7 +281,11 @@ class Bottleneck(OfDimension):
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON form for ``output_ref`` and items."""
-        return {name: getattr(self, name) for name in _KEPT} | {"onset_day": _written(self.onset_day)}
+        kept = {name: getattr(self, name) for name in _KEPT}
+        return kept | {
+            "onset_day": _written(self.onset_day),
+            "slow_calls": self.slow_calls and asdict(self.slow_calls),
+        }
 
 
 _KEPT = (

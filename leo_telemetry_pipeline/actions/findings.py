@@ -132,7 +132,7 @@ def causes_first(bottlenecks: Sequence[Bottleneck]) -> list[Bottleneck]:
 
 
 def _explained(found: Bottleneck, window: Window, explained: Mapping[Dimension, dict[str, Any]]) -> Bottleneck:
-    lost_ms = found.added_ms * found.sample_count * (WEEK / (window.end - window.start))
+    lost_ms = found.added_ms * found.slow_count * (WEEK / (window.end - window.start))
     return replace(found, lost_ms_a_week=lost_ms, **({"cause": found.name} | explained.get(found.dimension, {})))
 
 

@@ -19,10 +19,11 @@ from leo_telemetry_pipeline.analysis import noise, scan
 from leo_telemetry_pipeline.analysis.levels import SETTLED_DAYS, History
 from leo_telemetry_pipeline.dimension import Baseline
 
-# A day is admitted once this many days after it are known, and only if their mean is less than LATE_MOST above normal.
+# A day is admitted once this many days after it are known, and only if their mean is less than LATE_MOST of
+# the guard above normal.
 LATE_DAYS = 14
 GUARD = float(np.log(1.15))
-LATE_MOST = 0.75 * GUARD
+LATE_MOST = 0.75
 # Maximum effective number of days of a reference: it follows about the last season.
 DAYS_MOST = 90
 # Deviations are clipped to this many standard deviations before they change the reference.
@@ -125,8 +126,11 @@ def first(history: History, at: np.ndarray) -> Reference:
     return replace(made, anchor_error=made.error)
 
 
-def forward(history: History, reference: Reference) -> Reference:
-    """Return the reference moved forward over later days, up to two weeks before the last one."""
+def forward(history: History, reference: Reference, guard: float = GUARD) -> Reference:
+    """Return the reference moved forward over later days, up to two weeks before the last one.
+
+    ``guard``: the least log ratio that counts as slow.
+    """
     days = history.days
     if not len(days):
         return reference
@@ -139,7 +143,7 @@ def forward(history: History, reference: Reference) -> Reference:
     previous = np.where(follows, history.centers[np.arange(begin, end) - 1], np.nan)
     columns = (later, history.centers[begin:end], history.x[begin:end], history.quality[begin:end], previous)
     for mean, *day in zip(*(column.tolist() for column in columns), strict=True):
-        if mean < reference.level + LATE_MOST:
+        if mean < reference.level + LATE_MOST * guard:
             reference = _admitted(reference, *day)
     return replace(reference, until=max(reference.until, int(days[-1]) - LATE_DAYS))
 

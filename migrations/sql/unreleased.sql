@@ -44,7 +44,8 @@ ALTER TABLE dimension_p50
     ADD COLUMN IF NOT EXISTS onset_day date,
     ADD COLUMN IF NOT EXISTS p_value double precision,
     ADD COLUMN IF NOT EXISTS learned jsonb,
-    ADD COLUMN IF NOT EXISTS resolution_ms double precision;
+    ADD COLUMN IF NOT EXISTS resolution_ms double precision,
+    ADD COLUMN IF NOT EXISTS slow_calls jsonb;
 
 ALTER TABLE continuous_improvements
     ADD COLUMN IF NOT EXISTS resolution text CHECK (resolution IN ('fixed', 'noise', 'expected')),
@@ -59,7 +60,8 @@ BEGIN
     END IF;
     ALTER TABLE duration_histograms
         ADD COLUMN IF NOT EXISTS p50_ms double precision,
-        ADD COLUMN IF NOT EXISTS center double precision;
+        ADD COLUMN IF NOT EXISTS center double precision,
+        ADD COLUMN IF NOT EXISTS tail double precision;
     IF NOT EXISTS (
         SELECT FROM pg_attribute WHERE attrelid = 'duration_histograms'::regclass AND attname = 'fine_count'
     ) THEN
