@@ -10,6 +10,7 @@ from datetime import date, datetime
 from typing import Any
 
 from leo_telemetry_pipeline.resolution import WHOLE_MS, least_ratio
+from leo_telemetry_pipeline.slow_calls import SlowCalls
 
 # Type and key.
 Dimension = tuple[str, str]
@@ -79,21 +80,6 @@ class Guard:
     value: float | None
     limit: float | None
     says: str
-
-
-@dataclass(frozen=True)
-class SlowCalls:
-    """Minority of a dimension's calls that became slow; times in ms.
-
-    ``share`` (0 to 1) of the calls are slow that were not before. ``p50_ms``: the P50 of the calls above ``cut_ms``.
-    ``p90_ms`` and ``p90_before_ms``: of all calls since the onset, and before it if known.
-    """
-
-    share: float
-    p50_ms: float
-    cut_ms: float
-    p90_ms: float
-    p90_before_ms: float | None
 
 
 @dataclass(frozen=True)
@@ -281,32 +267,7 @@ class Bottleneck(OfDimension):
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON form for ``output_ref`` and items."""
-        kept = {name: getattr(self, name) for name in _KEPT}
-        return kept | {
-            "onset_day": _written(self.onset_day),
-            "slow_calls": self.slow_calls and asdict(self.slow_calls),
-        }
-
-
-_KEPT = (
-    "dimension_type",
-    "dimension_key",
-    "observed_p50_ms",
-    "baseline_p50_ms",
-    "baseline_source",
-    "multiplier",
-    "ratio",
-    "resolution_ms",
-    "sample_count",
-    "onset_day",
-    "p_value",
-    "lost_ms_a_week",
-    "why",
-    "measured",
-    "set_apart_by",
-    "cause",
-    "evidence_trace_ids",
-)
+        return asdict(self) | {"ratio": self.ratio, "onset_day": _written(self.onset_day)}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Resolution of durations: whole milliseconds or microseconds, and the ratio of two P50s that it allows.
 
 Belongs here: how far a P50 may be from the truth, and the ratio of two of them that is certain. Does not: reading
-history (store.history), its arrays (daily_rows), formatting (actions).
+history (store.history), formatting (actions).
 """
 
 WHOLE_MS = 1.0

@@ -1,8 +1,8 @@
 """Builders of common test data: spans, runs, and executions of the analysis job."""
 
 import uuid
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -71,6 +71,14 @@ def insert(db: Database, made: Iterable[Span]) -> int:
     if days:
         spans.ensure_partitions(db, min(days), max(days))
     return spans.insert(db, made)
+
+
+@contextmanager
+def with_newer_columns(db: Database) -> Iterator[None]:
+    """Let today's code store spans in a database of an earlier version, which lacks a column."""
+    execute(db, "ALTER TABLE workflow_trace_log ADD COLUMN duration_rest_us smallint")
+    yield
+    execute(db, "ALTER TABLE workflow_trace_log DROP COLUMN duration_rest_us")
 
 
 def slow(db: Database, *names: str, span_type: str = "gate", count: int = 10, **more: Any) -> None:

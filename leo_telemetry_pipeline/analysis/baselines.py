@@ -54,6 +54,8 @@ def learn(
 def of_history(history: History, changed: Sequence[ChangePoint], kept: Baseline | None) -> Baseline | None:
     """Return the baseline of one dimension, or None without enough data for an initial one."""
     parts = days_by_level(history, changed)
+    if kept and not references.is_kept(kept):
+        kept = _with_reference(history, changed, kept)
     if kept is None:
         first = _first(parts) if len(history.days) >= DAYS_LEAST else None
         return None if first is None else _learned(history, first[:SETTLED_DAYS], "learned", 0)
@@ -70,6 +72,14 @@ def of_history(history: History, changed: Sequence[ChangePoint], kept: Baseline 
         again = _learned(history, base, "settling", kept.noise_dismissals)
         return replace(again, regime_start=kept.regime_start)
     return _forward(history, _as_kept(kept), references.of(kept))
+
+
+def _with_reference(history: History, changed: Sequence[ChangePoint], kept: Baseline) -> Baseline | None:
+    """Return a baseline of version 0001, which kept no reference, with one; None if its days left the history."""
+    base = settled(history, changed, kept)
+    if len(base) < LEVEL_LEAST:
+        return None
+    return replace(kept, evidence=_learned(history, base, kept.moved, kept.noise_dismissals).evidence)
 
 
 def multiplier(reference: Reference, noise_dismissals: int = 0) -> float:

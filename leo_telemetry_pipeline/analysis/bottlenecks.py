@@ -14,10 +14,10 @@ from leo_telemetry_pipeline.dimension import (
     Dimension,
     DimensionResult,
     Judgement,
-    SlowCalls,
     Threshold,
 )
 from leo_telemetry_pipeline.resolution import WHOLE_MS
+from leo_telemetry_pipeline.slow_calls import SlowCalls
 
 # For a configured baseline without a multiplier.
 DEFAULT_MULTIPLIER = 2.0

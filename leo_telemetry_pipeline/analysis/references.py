@@ -109,6 +109,11 @@ class Distance:
     p_value: float
 
 
+def is_kept(baseline: Baseline) -> bool:
+    """Return whether a baseline has a reference."""
+    return "reference" in baseline.evidence
+
+
 def of(baseline: Baseline) -> Reference:
     """Return the reference of a baseline."""
     return Reference.from_json(baseline.evidence["reference"])

@@ -14,8 +14,6 @@ from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.sample.generated import DAYS, SEED, SLOWDOWNS, WINDOW_DAYS, generate
 from leo_telemetry_pipeline.span import Span
 
-# Dimensions with fewer spans on their median day are not judged.
-SPANS_PER_DAY = 8
 # A smaller slowdown would go unnoticed.
 RATIO = 1.15
 _NOT_JUDGED = ("wait", "execution")
@@ -39,7 +37,10 @@ def manifest(last_midnight: datetime, spans: Sequence[Span] | None = None) -> di
     ``planted`` has one entry per slowdown: its dimension, its ``cause`` in words, and ``slows``: the entries of
     ``ratios`` over 1.15 that are mainly due to it, the worst first.
     """
-    slowed = [entry for entry in ratios(last_midnight, spans) if entry["ratio"] > RATIO]
+    # Without a planted slowdown, the P50 of few spans is higher by chance.
+    slowed = [
+        entry for entry in ratios(last_midnight, spans) if entry["ratio"] > RATIO and entry["slowdown"] is not None
+    ]
     planted = [
         {
             "dimension_type": slowdown.dimension[0],
@@ -57,7 +58,7 @@ def manifest(last_midnight: datetime, spans: Sequence[Span] | None = None) -> di
 
 
 def ratios(last_midnight: datetime, spans: Sequence[Span] | None = None) -> list[dict]:
-    """Return the P50 before, the P50 of the last 7 days and their ratio per dimension with enough spans, worst first.
+    """Return the P50 before, the P50 of the last 7 days and their ratio per dimension, worst first.
 
     Times are ms. ``slowdown`` is the index of the planted slowdown whose time increased most, None if none increased.
     """
@@ -66,7 +67,7 @@ def ratios(last_midnight: datetime, spans: Sequence[Span] | None = None) -> list
     for dimension, observed in _observed(spans or list(generate(last_midnight))).items():
         history = [span for span in observed if span.day < first_slow_day]
         window = [span for span in observed if span.day >= first_slow_day]
-        if not history or not window or _spans_per_day(observed) < SPANS_PER_DAY:
+        if not history or not window:
             continue
         before, now = (median(span.judged for span in side) for side in (history, window))
         entries.append(
@@ -120,13 +121,6 @@ def _planted(spans: Sequence[Span], sd_types: dict[str, str]) -> dict[str | None
                     planted[above.span_id][number] += span.duration_ms or 0
                     above = by_id.get(above.parent_span_id or "")
     return planted
-
-
-def _spans_per_day(observed: Sequence[_Observed]) -> float:
-    counts: dict[int, int] = defaultdict(int)
-    for span in observed:
-        counts[span.day] += 1
-    return median(counts.values())
 
 
 def _most_increased(history: Sequence[_Observed], window: Sequence[_Observed]) -> int | None:

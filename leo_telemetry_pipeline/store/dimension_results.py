@@ -12,7 +12,8 @@ from typing import Any
 import psycopg2.extensions
 from psycopg2.extras import execute_values
 
-from leo_telemetry_pipeline.dimension import DimensionResult, Judgement, SlowCalls
+from leo_telemetry_pipeline.dimension import DimensionResult, Judgement
+from leo_telemetry_pipeline.slow_calls import SlowCalls
 from leo_telemetry_pipeline.store.runs import fence
 from leo_telemetry_pipeline.store.server.database import Database
 

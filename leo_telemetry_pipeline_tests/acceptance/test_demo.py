@@ -25,7 +25,7 @@ from leo_telemetry_pipeline.store import items, runs
 from leo_telemetry_pipeline.store.server import database
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests import schema_dump
-from leo_telemetry_pipeline_tests.builders import execute, insert, one, row, span
+from leo_telemetry_pipeline_tests.builders import execute, insert, one, row, span, with_newer_columns
 from leo_telemetry_pipeline_tests.libpq_variables import NONSENSE
 from leo_telemetry_pipeline_tests.processes import PATIENCE_S, Done, environment, run
 
@@ -171,8 +171,9 @@ def test_a_demo_of_an_unreleased_version_is_created_again_unless_it_has_spans_of
     manifest = settings.home / "manifest.json"
     with database.opened(settings) as target, closing(Database(target)) as db:
         execute(db, schema_dump.earlier("0007"))
-        demo.load(db, settings.home)
-        insert(db, [span(project="mine")])
+        with with_newer_columns(db):
+            demo.load(db, settings.home)
+            insert(db, [span(project="mine")])
         db.close()
         refused = r"has 1 span.*HOME=.*/demo leo-telemetry migrate --carry-over` first"
         with pytest.raises(UserError, match=refused) as told:

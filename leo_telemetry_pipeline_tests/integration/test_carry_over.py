@@ -25,6 +25,7 @@ from leo_telemetry_pipeline_tests.builders import (
     slow,
     span,
     succeeded,
+    with_newer_columns,
 )  # fmt: skip
 from leo_telemetry_pipeline_tests.processes import command, environment, finished
 from leo_telemetry_pipeline_tests.servers import DEBIAN, EMBEDDED, Server
@@ -78,12 +79,10 @@ def test_every_row_is_carried_over_and_an_analysis_runs_on_them(
     environ = environment(home, **{PREFIX + "DATABASE_URL": old, PREFIX + "DAGSTER_DATABASE_URL": direct})
     with closing(Database(outside(old, "dagster"))) as db:
         spans.ensure_partitions(db, NOON, NOON)
-        # Today's code stores the spans, and has one column more.
-        execute(db, "ALTER TABLE workflow_trace_log ADD COLUMN duration_rest_us smallint")
-        slow(db, "A", "B", attributes={"sd_type": "feature"})
-        # In the default partition: one before the retained days, and one without an end.
-        insert(db, [span(at=midnight(400)), span(duration_ms=None, at=midnight(399))])
-        execute(db, "ALTER TABLE workflow_trace_log DROP COLUMN duration_rest_us")
+        with with_newer_columns(db):
+            slow(db, "A", "B", attributes={"sd_type": "feature"})
+            # In the default partition: one before the retained days, and one without an end.
+            insert(db, [span(at=midnight(400)), span(duration_ms=None, at=midnight(399))])
         configure(db, "gate", None, None, 3)
         execute(db, QUARANTINE, ("file",))
         execute(db, ITEM)

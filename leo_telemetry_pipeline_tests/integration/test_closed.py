@@ -17,7 +17,7 @@ from leo_telemetry_pipeline.store import runs, spans
 from leo_telemetry_pipeline.store.retention import partitions
 from leo_telemetry_pipeline.store.server import access, migrations
 from leo_telemetry_pipeline.store.server.database import Database, outside, prepare_for_dagster
-from leo_telemetry_pipeline_tests.builders import configure, execute, midnight, one, slow, span
+from leo_telemetry_pipeline_tests.builders import configure, execute, midnight, one, slow, span, with_newer_columns
 from leo_telemetry_pipeline_tests.lints import LINTS, WRONG
 from leo_telemetry_pipeline_tests.roles import API, NOBODY, OURS, as_owner, blocks, supabase_template
 from leo_telemetry_pipeline_tests.schema_dump import earlier
@@ -143,7 +143,7 @@ def granted(owner: Database) -> set[Row]:
     relations = {name for (name,) in owner.rows(NAMES, (TABLES + VIEWS,))}
     table = "workflow_trace_log"
     reads = ("trace_id", "span_id", "start_time_ms", "end_time_ms", "duration_ms", "queue_wait_ms")
-    writes = ("end_time_ms", "duration_ms", "queue_wait_ms", "status", "attributes")
+    writes = ("end_time_ms", "duration_ms", "duration_rest_us", "queue_wait_ms", "status", "attributes")
     return {
         *(("leo_reader", name, "SELECT") for name in relations),
         ("leo_reader", "telemetry_effective_threshold", "EXECUTE"),
@@ -246,7 +246,8 @@ def test_carrying_over_an_early_unreleased_version_closes_what_was_open_and_keep
     # The default privileges of such a database open everything.
     execute(owner, f"DROP TABLE alembic_version; {earlier('0002')} {OPENED}")
     spans.ensure_partitions(owner, midnight(3), midnight(3))
-    slow(owner, "A")
+    with with_newer_columns(owner):
+        slow(owner, "A")
     assert len(found(owner)["0013_rls_disabled_in_public"]) > 10
     migrations.migrate(target, carry_over=True)
     assert found(owner) == {}

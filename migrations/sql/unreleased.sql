@@ -1,4 +1,4 @@
--- Upgrade tables of the unreleased versions 0001 to 0006 to those of 0007, the first release.
+-- Upgrade tables of the unreleased versions 0001 to 0006 to those of 0007.
 DO $$
 BEGIN
     -- Daily history had another layout before 0004. The next analysis counts it again.
@@ -28,10 +28,6 @@ CREATE INDEX IF NOT EXISTS workflow_trace_log_without_end ON workflow_trace_log 
     WHERE duration_ms IS NULL AND end_time_ms IS NULL;
 CREATE INDEX IF NOT EXISTS workflow_trace_log_default_by_start ON workflow_trace_log_default (start_time_ms);
 
-ALTER TABLE workflow_trace_log ADD COLUMN IF NOT EXISTS duration_rest_us smallint
-    CONSTRAINT workflow_trace_log_duration_rest_us_check CHECK (
-    duration_rest_us >= -500 AND duration_rest_us <= 499 AND (duration_rest_us >= 0 OR duration_ms > 0));
-
 ALTER TABLE telemetry_quarantine ADD COLUMN IF NOT EXISTS project text NOT NULL DEFAULT '';
 
 ALTER TABLE telemetry_thresholds ADD COLUMN IF NOT EXISTS id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY;
@@ -43,9 +39,7 @@ ALTER TABLE dimension_p50
     ADD COLUMN IF NOT EXISTS observed_p50_ms double precision,
     ADD COLUMN IF NOT EXISTS onset_day date,
     ADD COLUMN IF NOT EXISTS p_value double precision,
-    ADD COLUMN IF NOT EXISTS learned jsonb,
-    ADD COLUMN IF NOT EXISTS resolution_ms double precision,
-    ADD COLUMN IF NOT EXISTS slow_calls jsonb;
+    ADD COLUMN IF NOT EXISTS learned jsonb;
 
 ALTER TABLE continuous_improvements
     ADD COLUMN IF NOT EXISTS resolution text CHECK (resolution IN ('fixed', 'noise', 'expected')),
@@ -58,25 +52,7 @@ BEGIN
     IF to_regclass('duration_histograms') IS NULL THEN
         RETURN;
     END IF;
-    ALTER TABLE duration_histograms
-        ADD COLUMN IF NOT EXISTS p50_ms double precision,
-        ADD COLUMN IF NOT EXISTS center double precision,
-        ADD COLUMN IF NOT EXISTS tail double precision;
-    IF NOT EXISTS (
-        SELECT FROM pg_attribute WHERE attrelid = 'duration_histograms'::regclass AND attname = 'fine_count'
-    ) THEN
-        ALTER TABLE duration_histograms
-            ALTER COLUMN min_ms TYPE double precision,
-            ALTER COLUMN max_ms TYPE double precision,
-            ADD COLUMN fine_count bigint NOT NULL DEFAULT 0;
-        -- The bucket of zeros was -1. Blocks are rebuilt.
-        UPDATE duration_histograms SET buckets = array_replace(buckets, -1, -1400) WHERE buckets[1] = -1;
-        ALTER TABLE duration_histogram_blocks
-            ALTER COLUMN min_ms TYPE double precision,
-            ALTER COLUMN max_ms TYPE double precision;
-        DELETE FROM duration_histogram_blocks;
-        DELETE FROM duration_histogram_blocks_made;
-    END IF;
+    ALTER TABLE duration_histograms ADD COLUMN IF NOT EXISTS p50_ms double precision;
     IF NOT EXISTS (
         SELECT FROM pg_attribute
         WHERE attrelid = 'duration_histogram_days'::regclass AND attname = 'looked_at' AND NOT attisdropped

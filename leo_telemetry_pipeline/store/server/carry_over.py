@@ -3,14 +3,20 @@
 Belongs here: what only such databases need, until none are left. Does not: migrations between releases.
 """
 
-import re
-
 from leo_telemetry_pipeline.settings import bundled
 from leo_telemetry_pipeline.store.server import schema_objects
-from leo_telemetry_pipeline.store.server.migrations import apply, close, exists, is_unreleased, rows, run_sql, version
+from leo_telemetry_pipeline.store.server.migrations import (
+    apply,
+    close,
+    describe,
+    exists,
+    is_unreleased,
+    rows,
+    run_sql,
+    version,
+)
 
 FIRST_RELEASE = "0001_schema"
-_COMMENT = re.compile(r"^COMMENT ON .*?';\n", re.MULTILINE | re.DOTALL)
 # Since this version, objects are closed to roles that are not granted them by name.
 _CLOSED = "0007"
 
@@ -26,12 +32,12 @@ def carry_over(connection) -> None:
     objects = _objects()
     # The script creates a trigger that calls this function.
     apply("functions/telemetry_close_item")
-    run_sql(schema_objects.text("unreleased"))
+    # The comments of today's tables name columns of both.
+    run_sql(schema_objects.text("unreleased") + schema_objects.text("microseconds"))
     existing = [name for name in objects if exists(name)]
     kept = [name for name in existing if name.startswith("tables/")]
     apply(*(name for name in objects if name not in kept))
-    for name in kept:
-        run_sql("".join(_COMMENT.findall(schema_objects.text(name))))
+    describe(*kept)
     if has < _CLOSED:
         for name in [*existing, *_partitions(), "tables/alembic_version"]:
             close(name)

@@ -20,6 +20,7 @@ class _Target(Protocol):
     def connect(self) -> "psycopg2.extensions.connection": ...
 
 
+_COMMENT = re.compile(r"^COMMENT ON .*?';\n", re.MULTILINE | re.DOTALL)
 _KINDS = {"tables": "TABLE", "functions": "FUNCTION", "views": "VIEW"}
 
 
@@ -102,6 +103,12 @@ def apply(*names: str) -> None:
         run_sql(schema_objects.text(name))
         if is_new:
             close(name)
+
+
+def describe(*names: str) -> None:
+    """Set the comments on existing tables and their columns to those in their files."""
+    for name in names:
+        run_sql("".join(_COMMENT.findall(schema_objects.text(name))))
 
 
 def drop(*names: str) -> None:

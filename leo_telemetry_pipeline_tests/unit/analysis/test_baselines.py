@@ -101,6 +101,21 @@ def test_a_regression_older_than_the_history_is_still_a_bottleneck():
     assert row.onset_day is None
 
 
+def test_a_baseline_of_the_first_version_gets_the_reference_that_it_lacks():
+    """Lost: every analysis after an upgrade, or a regression that becomes normal with it."""
+    days = daily((50, 1000.0), (60, 2000.0))
+    first = normal(learn(some(days, slice(50))))
+    old = replace(
+        first, evidence={"days": 28, "noise_a_day": 0.05, "memory": 0.0, "noise_dismissals": 1, "moved": "kept"}
+    )
+    [kept] = learn(some(days, slice(-90, None)), [old])
+    assert (kept.regime_start, kept.noise_dismissals) == (first.regime_start, 1)
+    assert kept.p50_ms == pytest.approx(first.p50_ms, rel=0.03)
+    assert only(judged(some(days, slice(-90, None)), [kept])).outcome == "bottleneck"
+    # Without any day at that level, the baseline is learned again.
+    assert normal(learn(some(days, slice(-50, None)), [old])).p50_ms == pytest.approx(2000, rel=0.03)
+
+
 def test_an_accepted_level_becomes_the_baseline():
     """Lost: work that was made slower on purpose would be a bottleneck forever."""
     kept = learn(daily((40, 1000.0)))

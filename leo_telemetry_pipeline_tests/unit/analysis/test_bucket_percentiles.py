@@ -37,14 +37,20 @@ def test_every_percentile_is_within_half_a_percent(values: list[int]):
     near(values)
 
 
-@given(st.lists(st.integers(0, 10**7).map(lambda us: us / 1000), min_size=1, max_size=80))
+@given(
+    st.sampled_from([10**5, 10**7]).flatmap(
+        lambda most: st.lists(st.integers(0, most).map(lambda us: us / 1000), min_size=1, max_size=80)
+    )
+)
 def test_microseconds_are_as_accurate_and_come_back_as_the_same_whole_milliseconds(values: list[float]):
     """Lost: a P50 from history would differ from that of duration_ms, or fast work would be one bucket."""
     near(values)
     whole = [math.floor(value + 0.5) for value in values]
     numbers, counts = np.unique([bucket(value) for value in whole], return_counts=True)
     found = percentiles(QUANTILES, np.array([len(numbers)]), numbers, counts, GAMMA, 1.0)[:, 0]
-    np.testing.assert_allclose(found, np.percentile(whole, [50, 90, 95, 99]), rtol=ERROR)
+    # Up to 100 ms, a bucket is narrower than a millisecond, so rounding gives back the value itself.
+    error = (ERROR, 0.5) if max(whole) > 100 else (1e-9, 1e-9)
+    np.testing.assert_allclose(found, np.percentile(whole, [50, 90, 95, 99]), *error)
 
 
 histograms = st.dictionaries(st.integers(ZERO_BUCKET, 4000), st.integers(1, 10**9), min_size=1, max_size=12)
