@@ -65,7 +65,7 @@ def _judged(
     is_configured = threshold.baseline_source == "configured"
     outcome = own.outcome if own and not is_configured else None
     decides = own if outcome in JUDGED else None
-    slow_calls = _minority(own) if own and not is_configured else None
+    slow_calls = minority(own) if own and not is_configured else None
     slower = own.tail if own and slow_calls else own if outcome == "bottleneck" else None
     learned_p50_ms = decides.baseline.p50_ms if decides and decides.baseline else None
     baseline_p50_ms = threshold.baseline_p50_ms if is_configured else learned_p50_ms
@@ -101,7 +101,7 @@ def _judged(
     )
 
 
-def _minority(judged: Judgement) -> SlowCalls | None:
+def minority(judged: Judgement) -> SlowCalls | None:
     """Return the slow calls of a dimension if its tail is slow, and they are few or its P50 is not slow."""
     slow = judged.tail.slow_calls if judged.tail and judged.tail.outcome == "bottleneck" else None
     return slow if slow and (judged.outcome != "bottleneck" or slow.share < MINORITY) else None

@@ -25,7 +25,7 @@ from leo_telemetry_pipeline.analysis.levels import (
 )
 from leo_telemetry_pipeline.analysis.references import Reference
 from leo_telemetry_pipeline.daily_rows import Rows
-from leo_telemetry_pipeline.dimension import Baseline, Dimension, Judgement
+from leo_telemetry_pipeline.dimension import Baseline, Dimension, Guard, Judgement
 from leo_telemetry_pipeline.slow_calls import SlowCalls
 
 # A tail is slow if it is longer by more than this factor.
@@ -35,6 +35,13 @@ NOISE_DISMISSED = 1.1
 BEFORE_DAYS, NEAR_DAYS = 28, 3
 # The latest days by which a tail may be accepted.
 LATEST_DAYS = 7
+
+# Probability by chance of as many slow calls, at most.
+P_MOST = 0.0001
+TAIL_SHARE = 0.2
+
+# Buckets in order, and the number of spans in each.
+Histogram = tuple[np.ndarray, np.ndarray]
 
 _TAIL = "tail"
 _IS_SLOW = "is_slow"
@@ -100,7 +107,7 @@ def with_slow_calls(
     window: tuple[date, date],
     gamma: float,
 ) -> list[Judgement]:
-    """Return the judgements, those with a slow tail with their slow calls.
+    """Return the judgements, those with a slow tail with their slow calls and a guard on their number.
 
     ``history``: rows of the dimensions ``slow``, from the first day of ``window`` on; its second one begins the window.
     """
@@ -112,38 +119,51 @@ def with_slow_calls(
         if tail is None or tail.baseline is None or one.dimension not in places:
             return one
         onset = (tail.onset_day - first).days if tail.onset_day else None
-        calls = slow_calls(history, places[one.dimension], onset, start, tail.baseline.p50_ms, gamma)
-        return replace(one, tail=replace(tail, slow_calls=calls))
+        since = _summed(history, places[one.dimension], max(start, onset or 0))
+        ends = (0, 0) if onset is None else (onset - NEAR_DAYS - BEFORE_DAYS, onset - NEAR_DAYS)
+        before = _summed(history, places[one.dimension], *ends)
+        calls, guard = slow_calls(since, before, tail.baseline.p50_ms, gamma)
+        return replace(one, tail=replace(tail, slow_calls=calls, guards=(*tail.guards, guard)))
 
     return [described(one) for one in judged]
 
 
-def slow_calls(
-    history: Sequence[Rows], place: int, onset: int | None, start: int, normal_ms: float, gamma: float
-) -> SlowCalls | None:
-    """Return which calls of the dimension ``place`` are slow since the ``onset`` of its slow tail; None if none are.
+def slow_calls(since: Histogram, before: Histogram, normal_ms: float, gamma: float) -> tuple[SlowCalls | None, Guard]:
+    """Return which calls are slow since the onset of a slow tail, and whether they are more than chance brings.
 
-    A call is slow above the duration at which the shares of longer calls differ most between the days of the window,
-    which begins on the day ``start``, since the onset, and the four weeks before it. Without an onset in the history,
-    that is ``normal_ms``, the normal tail.
+    A call is slow above the duration at which the shares of longer calls differ most between both sides. Without normal
+    days in the history, that is ``normal_ms``, the normal tail, which the slower half of the slowest fifth exceeds.
     """
-    since = _summed(history, place, max(start, onset or 0))
-    before = (since[0][:0], since[1][:0])
-    if onset is not None:
-        before = _summed(history, place, onset - NEAR_DAYS - BEFORE_DAYS, onset - NEAR_DAYS)
     cuts = np.union1d(since[0], before[0]) if len(before[0]) else np.array([np.log(normal_ms) / np.log(gamma)])
     now, normal = (_shares_above(cuts, *side) for side in (since, before))
     at = int((now - normal).argmax())
-    share = float((now[at] - normal[at]) / max(1 - normal[at], np.finfo(float).eps))
+    total, total_before = int(since[1].sum()), int(before[1].sum())
+    # One more than were seen, so that none before does not mean never.
+    usual = (normal[at] * total_before + 1) / (total_before + 2) if total_before else TAIL_SHARE / 2
+    p_value = float(np.exp(-total * _divergence(float(now[at]), float(usual))))
+    cut_ms = float(gamma ** cuts[at])
+    says = f"{now[at] * total:.0f} of {total} calls take over {cut_ms:.4g} ms, usually {usual * total:.0f}"
+    guard = Guard(
+        "enough_calls", p_value <= P_MOST, p_value, P_MOST, f"{says}: p {p_value:.2g}, the limit is {P_MOST:g}"
+    )
     above = since[0] > cuts[at]
+    share = float((now[at] - normal[at]) / max(1 - normal[at], np.finfo(float).eps))
     p50_ms = _percentile(0.5, since[0][above], since[1][above], gamma)
     p90_ms, p90_before_ms = (_percentile(0.9, *side, gamma) for side in (since, before))
     if p50_ms is None or p90_ms is None or share <= 0:
-        return None
-    return SlowCalls(round(share, 4), p50_ms, float(gamma ** cuts[at]), p90_ms, p90_before_ms)
+        return None, replace(guard, passed=False)
+    return SlowCalls(round(share, 4), p50_ms, cut_ms, p90_ms, p90_before_ms), guard
 
 
-def _summed(history: Sequence[Rows], place: int, first: int, end: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def _divergence(share: float, usual: float) -> float:
+    """Return the log likelihood ratio per call of a share against a usual one, 0 if it is smaller."""
+    if share <= usual:
+        return 0.0
+    rest = (1 - share) * np.log((1 - share) / (1 - usual)) if share < 1 else 0.0
+    return float(share * np.log(share / usual) + rest)
+
+
+def _summed(history: Sequence[Rows], place: int, first: int, end: int | None = None) -> Histogram:
     """Return the buckets of a dimension over some days, in order, and the number of spans in each."""
     buckets, spans = [np.zeros(0, int)], [np.zeros(0, int)]
     for rows in history:
