@@ -195,7 +195,8 @@ def distance(history: History, reference: Reference, end: int) -> Distance:
     score = _bounded(history, reference, since, float(scores[number]))
     found = Distance(since, reference.p50, score, p_value(score))
     drift = _drift(history, reference, recent)
-    return max((nothing, found, *drift), key=lambda each: each.score)
+    # A step exceeds the anchor as well, but began with the days that are furthest above normal.
+    return replace(max((nothing, found, *drift), key=lambda each: each.score), since=since)
 
 
 def _scores(history: History, reference: Reference, recent: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from leo_telemetry_pipeline.analysis import references
+from leo_telemetry_pipeline.analysis import references, scan
 from leo_telemetry_pipeline.analysis.bucket_percentiles import percentiles
 from leo_telemetry_pipeline.analysis.levels import (
     ACCEPTED_LEAST,
@@ -33,8 +33,7 @@ RATIO_LEAST = 1.5
 NOISE_DISMISSED = 1.1
 # Days before the onset that slow calls are compared with, and the gap between: the onset may be dated late.
 BEFORE_DAYS, NEAR_DAYS = 28, 3
-# The latest days by which a tail may be accepted.
-LATEST_DAYS = 7
+LEAST_BEFORE = 20
 
 # Probability by chance of as many slow calls, at most.
 P_MOST = 0.0001
@@ -61,17 +60,17 @@ def with_tail(history: History, baseline: Baseline, kept: Baseline | None) -> Ba
             return replace(baseline, evidence=evidence)
         reference = references.first(tail, at)
     reference = references.forward(tail, reference, float(np.log(RATIO_LEAST)))
-    of_tail = {**reference.as_json(), _IS_SLOW: _is_slow(tail, reference)}
+    of_tail = {**reference.as_json(), _IS_SLOW: _slow_days(tail, reference) is not None}
     return replace(baseline, evidence={**baseline.evidence, _TAIL: of_tail})
 
 
 def accepted(history: History, kept: Baseline) -> np.ndarray | None:
     """Return the days of a slow tail that a person accepted: it was slow at the last analysis, and still is."""
     reference, tail = _of(kept), history.tail
-    if reference is None or not kept.may_rise or not kept.evidence[_TAIL][_IS_SLOW] or not _is_slow(tail, reference):
+    if reference is None or not kept.may_rise or not kept.evidence[_TAIL][_IS_SLOW]:
         return None
-    found = references.distance(tail, reference, int(tail.days[-1]) + 1)
-    return np.flatnonzero(np.isin(history.days, tail.days[found.since])) if len(found.since) >= ACCEPTED_LEAST else None
+    slow = _slow_days(tail, reference)
+    return None if slow is None else np.flatnonzero(np.isin(history.days, tail.days[slow]))
 
 
 def _of(baseline: Baseline) -> Reference | None:
@@ -79,9 +78,19 @@ def _of(baseline: Baseline) -> Reference | None:
     return Reference.from_json({name: value for name, value in kept.items() if name != _IS_SLOW}) if kept else None
 
 
-def _is_slow(tail: History, reference: Reference) -> bool:
-    latest = np.arange(max(0, len(tail.days) - LATEST_DAYS), len(tail.days))
-    return bool(len(latest)) and tail.level(latest) > reference.level + float(np.log(RATIO_LEAST))
+def _slow_days(tail: History, reference: Reference) -> np.ndarray | None:
+    """Return the latest days if the tail is slow on them."""
+    if len(tail.days) < scan.LEAST:
+        return None
+    limit = reference.level + float(np.log(RATIO_LEAST))
+    latest = tail.x[: -references.RECENT_DAYS - 1 : -1]
+    means = np.cumsum(latest) / np.arange(1, len(latest) + 1)
+    if means[scan.LEAST - 1 :].max() <= limit:
+        # Fast path: nearly all tails.
+        return None
+    found = references.distance(tail, reference, int(tail.days[-1]) + 1)
+    is_slow = found.p_value <= scan.P_MOST and tail.level(found.since) > limit
+    return found.since if is_slow else None
 
 
 def baseline_of(baseline: Baseline | None, written: float | None) -> Baseline | None:
@@ -131,28 +140,46 @@ def with_slow_calls(
 def slow_calls(since: Histogram, before: Histogram, normal_ms: float, gamma: float) -> tuple[SlowCalls | None, Guard]:
     """Return which calls are slow since the onset of a slow tail, and whether they are more than chance brings.
 
-    A call is slow above the duration at which the shares of longer calls differ most between both sides. Without normal
-    days in the history, that is ``normal_ms``, the normal tail, which the slower half of the slowest fifth exceeds.
+    A call is slow above the duration, among those of the slowest fifth before, at which the shares of longer calls
+    differ most. Without normal calls in the history, that is ``normal_ms``, the normal tail.
     """
-    cuts = np.union1d(since[0], before[0]) if len(before[0]) else np.array([np.log(normal_ms) / np.log(gamma)])
-    now, normal = (_shares_above(cuts, *side) for side in (since, before))
-    at = int((now - normal).argmax())
-    total, total_before = int(since[1].sum()), int(before[1].sum())
-    # One more than were seen, so that none before does not mean never.
-    usual = (normal[at] * total_before + 1) / (total_before + 2) if total_before else TAIL_SHARE / 2
-    p_value = float(np.exp(-total * _divergence(float(now[at]), float(usual))))
-    cut_ms = float(gamma ** cuts[at])
-    says = f"{now[at] * total:.0f} of {total} calls take over {cut_ms:.4g} ms, usually {usual * total:.0f}"
-    guard = Guard(
-        "enough_calls", p_value <= P_MOST, p_value, P_MOST, f"{says}: p {p_value:.2g}, the limit is {P_MOST:g}"
-    )
+    cuts, now, usual = _shares(since, before, float(np.log(normal_ms) / np.log(gamma)))
+    total = int(since[1].sum())
+    if not total:
+        return None, Guard("enough_calls", False, None, None, "no calls")
+    guard = _enough_calls(gamma**cuts, now, usual, total)
+    at = int((now - usual).argmax())
+    share = float((now[at] - usual[at]) / (1 - usual[at]))
     above = since[0] > cuts[at]
-    share = float((now[at] - normal[at]) / max(1 - normal[at], np.finfo(float).eps))
-    p50_ms = _percentile(0.5, since[0][above], since[1][above], gamma)
-    p90_ms, p90_before_ms = (_percentile(0.9, *side, gamma) for side in (since, before))
-    if p50_ms is None or p90_ms is None or share <= 0:
+    if share <= 0 or not above.any():
         return None, replace(guard, passed=False)
-    return SlowCalls(round(share, 4), p50_ms, cut_ms, p90_ms, p90_before_ms), guard
+    p50_ms = _percentile(0.5, since[0][above], since[1][above], gamma)
+    p90_ms = _percentile(0.9, *since, gamma)
+    p90_before_ms = _percentile(0.9, *before, gamma) if len(before[0]) else None
+    return SlowCalls(round(share, 4), p50_ms, float(gamma ** cuts[at]), p90_ms, p90_before_ms), guard
+
+
+def _shares(since: Histogram, before: Histogram, normal: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return buckets of the slowest fifth before, and the shares of calls above each, since and before."""
+    total = int(before[1].sum())
+    if total < LEAST_BEFORE:
+        cuts = np.array([normal])
+        # About half of the slowest fifth.
+        return cuts, _shares_above(cuts, *since), np.array([TAIL_SHARE / 2])
+    cuts = np.union1d(since[0], before[0])
+    # One more than were seen: none before does not mean never.
+    usual = (_shares_above(cuts, *before) * total + 1) / (total + 2)
+    cuts, usual = cuts[usual <= TAIL_SHARE], usual[usual <= TAIL_SHARE]
+    return cuts, _shares_above(cuts, *since), usual
+
+
+def _enough_calls(cuts_ms: np.ndarray, now: np.ndarray, usual: np.ndarray, total: int) -> Guard:
+    rates = [_divergence(*pair) for pair in zip(now.tolist(), usual.tolist(), strict=True)]
+    at = int(np.argmax(rates))
+    p_value = float(np.exp(-total * rates[at]))
+    says = f"{now[at] * total:.0f} of {total} calls take over {cuts_ms[at]:.4g} ms, usually {usual[at] * total:.0f}"
+    says += f": p {p_value:.2g}, the limit is {P_MOST:g}"
+    return Guard("enough_calls", p_value <= P_MOST, p_value, P_MOST, says)
 
 
 def _divergence(share: float, usual: float) -> float:
@@ -182,7 +209,5 @@ def _shares_above(cuts: np.ndarray, buckets: np.ndarray, spans: np.ndarray) -> n
     return (upto[-1] - upto[np.searchsorted(buckets, cuts, side="right")]) / max(int(upto[-1]), 1)
 
 
-def _percentile(quantile: float, buckets: np.ndarray, spans: np.ndarray, gamma: float) -> float | None:
-    if not len(buckets):
-        return None
+def _percentile(quantile: float, buckets: np.ndarray, spans: np.ndarray, gamma: float) -> float:
     return float(percentiles((quantile,), np.array([len(buckets)]), buckets, spans, gamma)[0, 0])
