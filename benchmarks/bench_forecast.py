@@ -5,7 +5,7 @@ Belongs here: the simulated dimensions and the budgets. Does not: the forecast (
 
 A third of the dimensions is stable, a third drifts, a third has one step; all have AR(1) noise and 90 days. The seed
 is random and printed. A quick run needs only 120 dimensions for the same budgets: in 80 draws, the ratios stayed 3
-and the calibration error 4 standard deviations away.
+standard deviations below their budgets, and the calibration error stayed 4 below.
 """
 
 import secrets

@@ -1,4 +1,4 @@
-"""A year of looks at stable dimensions, and what is found with few spans per day (issue 14, lines 1 and 2).
+"""A year of looks (analyses) at stable dimensions, and what is found with few spans per day (issue 14, lines 1 and 2).
 
 Belongs here: the measurements, with random seeds. Does not: the series (series), learning and judging.
 

@@ -86,10 +86,10 @@ class Guard:
 class Judgement(OfDimension):
     """Judgement of a dimension's window against its learned baseline; fields without a value are None.
 
-    ``multiplier`` is the effective one, configured or learned. ``ratio`` is the least that ``resolution_ms`` allows,
-    the coarser one of window and baseline. ``p_limit`` is the highest ``p_value`` that counts as a discovery among all
-    dimensions of the run. ``tail`` is the judgement of the slowest fifth of the calls, if it has a reference; in it,
-    P50s are geometric means of that fifth, and ``slow_calls`` are known if it is slow.
+    ``multiplier`` is the effective one, configured or learned. ``ratio`` is the least that ``resolution_ms``, the
+    coarser one of window and baseline, allows. ``p_limit`` is the highest ``p_value`` that counts as a discovery among
+    all dimensions of the run. ``tail`` is the judgement of the slowest fifth of the calls, if it has a reference; in
+    it, P50s are geometric means of that fifth, and ``slow_calls`` are known if it is slow.
     """
 
     guards: tuple[Guard, ...]

@@ -13,8 +13,8 @@ _APART = 1.05
 def least_ratio(now_ms: float, before_ms: float, resolution_ms: float) -> float:
     """Return the ratio closest to 1 of two P50s that may each be half a step of the resolution away.
 
-    At whole milliseconds, 0.46 and 0.55 ms are stored as 0 and 1 ms: that is no change, and 0 and 4 ms are at least 7x.
-    Where the resolution hardly matters, it is the ratio of the values.
+    In whole milliseconds, 0.46 and 0.55 ms are stored as 0 and 1 ms, so these two are no change; 0 and 4 ms are at
+    least 7x. Where the resolution hardly matters, it is the ratio of the values.
     """
     least = _least(now_ms, before_ms, resolution_ms)
     return least if is_least(least, now_ms, before_ms) else now_ms / before_ms
@@ -37,6 +37,6 @@ def _least(now_ms: float, before_ms: float, resolution_ms: float) -> float:
 
 
 def _most(p50_ms: float, resolution_ms: float) -> float:
-    # Half a step stands for 0, which is rounded only downwards.
+    # A P50 of 0 may be up to half a step.
     half = resolution_ms / 2
     return max(half, min(p50_ms + half, 2 * p50_ms - half))

@@ -113,7 +113,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register our markers, restore default signal handling, and remove libpq's variables.
 
-    Sharing a run between processes and its summary are in `sharing`.
+    How a run is shared between processes, and its summary, are in `sharing`.
     """
     config.pluginmanager.register(sharing)
     for name in [name for name in os.environ if name.startswith("PG")]:
@@ -181,7 +181,7 @@ def _make_days(target: Target, past: int) -> None:
 def made_once(server: Server, name: str, template: str, prepare: Callable[[Target], None]) -> str:
     """Create a template database once per server, and return its name."""
     if (server.direct, name) not in _made_once:
-        # Left by a failed attempt.
+        # A failed attempt may have left it.
         server.administer(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         server.administer(f"CREATE DATABASE {name} TEMPLATE {template}")
         prepare(outside(server.direct_url(name), "dagster"))

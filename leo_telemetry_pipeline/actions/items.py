@@ -40,7 +40,7 @@ class Limits:
 class Plan:
     """Items to write, worst first, and the number of bottlenecks without a new item, per reason.
 
-    ``item_of``: from the fingerprint of each bottleneck to that of its item, even if there is no such item.
+    ``item_of`` maps the fingerprint of each bottleneck to that of its item, even if that item does not exist.
     """
 
     create: tuple[Draft, ...]

@@ -44,7 +44,7 @@ COLUMNS = (
     "inside",
     "outcome",
 )
-# Weights of the priors, as numbers of outcomes: no calibration, and states that mostly persist.
+# Weights of the two priors, as numbers of outcomes: calibration changes nothing, and states mostly persist.
 _PRIOR_OUTCOMES = 20.0
 _STAYS, _BEGINS, _PRIOR_TODAY = 0.8, 0.05, 10.0
 

@@ -25,7 +25,7 @@ SAME_ONSET_DAYS = 1
 # Length of the baseline before an onset, and the gap between them: noise may date an onset one day late, and a
 # weekend without spans two more.
 BEFORE, NEAR = timedelta(days=28), timedelta(days=3)
-# A cause is confined to one value of an attribute if the others add at most this fraction of what it adds.
+# A cause is confined to one value of an attribute if other values add at most this fraction of the time that it adds.
 OTHERS_ADD = 0.25
 LEAST_SPANS = 5
 SEPARATED = 3.0
@@ -41,7 +41,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Cause:
-    """A common cause: work in spans of ``key`` (kind ``span``), waiting in its queue, or waiting for a person.
+    """A common cause: work in spans of ``key`` (kind ``span``), waiting in their queue, or waiting for a person.
 
     ``only``: the attribute and value it is confined to. ``representative``: the first of ``members``, which names the
     cause.
@@ -57,7 +57,7 @@ class Cause:
 def periods(
     onset: date | None, start: datetime, end: datetime
 ) -> tuple[tuple[datetime, datetime], tuple[datetime, datetime]]:
-    """Return the slow part of a window (all of it without an onset) and the baseline period, end excluded."""
+    """Return the slow part of a window (all of it without an onset) and the baseline period, ends excluded."""
     if onset is None:
         return (start, end), (start - BEFORE, start)
     began = datetime.combine(onset, time(), UTC)
@@ -67,7 +67,7 @@ def periods(
 def causes_of(
     slow: Sequence[Bottleneck], window: Forest, baseline: Forest
 ) -> tuple[list[Cause], dict[Dimension, Attribution | None]]:
-    """Attribute each bottleneck between two sets of traces, and group them by cause."""
+    """Attribute the added time of each bottleneck between two sets of traces, and group bottlenecks by cause."""
     attributions, only = explain(slow, window, baseline)
     return group(slow, attributions, only), attributions
 
@@ -75,7 +75,7 @@ def causes_of(
 def explain(
     slow: Sequence[Bottleneck], window: Forest, baseline: Forest
 ) -> tuple[dict[Dimension, Attribution | None], dict[str, tuple[str, str]]]:
-    """Attribute bottlenecks between two sets of traces, and find causes confined to a value (``only_of``)."""
+    """Attribute bottlenecks' added time between two sets of traces; find causes confined to a value (``only_of``)."""
     ends = links.ends(window, baseline)
     attributions = {each.dimension: attribute(window, baseline, *each.dimension, ends) for each in slow}
     keys = {key for each in slow for _, key, _ in _explained(each, attributions)}
@@ -96,7 +96,8 @@ def group(
     """Group bottlenecks by cause, most added time first; each is a member of exactly one.
 
     The cause is the largest part of the added time. Among comparable parts, one with the same onset wins, then the one
-    that explains more bottlenecks. A bottleneck without attribution is its own cause (a combined dimension: its gate).
+    that explains more bottlenecks. A bottleneck without attribution is its own cause, or, if it is a combined
+    dimension, its gate is the cause.
     """
     explained = {each.dimension: _explained(each, attributions) for each in slow}
     votes = Counter(parts[0][:2] for parts in explained.values())
@@ -158,7 +159,7 @@ def _explained(slow: Bottleneck, attributions: Mapping[Dimension, Attribution | 
     for dimension in (slow.dimension, (span_type, name)):
         found = attributions.get(dimension)
         if found and found.parts:
-            # From above, the own time of a dimension is time in its spans.
+            # Own time counts as time in spans of this dimension, as it does for bottlenecks above it.
             return [(SPAN if part.kind == OWN else part.kind, part.key, part.share) for part in found.parts]
     return [(SPAN, f"{span_type}:{name}", 1.0)]
 

@@ -144,7 +144,7 @@ def _threshold(result: DimensionResult) -> Iterator[str]:
     least = result.ratio or 0.0
     times = allowed(least)
     if is_least(least, observed, result.baseline_p50_ms):
-        times = f"at least {times}, all that whole milliseconds tell"
+        times = f"at least {times} (P50s are in whole milliseconds)"
     label = "slow calls " if result.slow_calls else "observed   "
     yield f"  {label} {milliseconds(observed)}{since}: {times}"
 

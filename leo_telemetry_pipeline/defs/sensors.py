@@ -177,7 +177,7 @@ def _with_error(instance: dg.DagsterInstance, records: Sequence[dg.RunRecord], w
 
 
 def _end(instance: dg.DagsterInstance, run: dg.DagsterRun, why: str) -> None:
-    """Terminate the process of a Dagster run, or mark the run as failed if none responds."""
+    """Terminate the process of a Dagster run, or mark the run as failed if there is none."""
     if run.is_finished:
         return
     try:

@@ -57,7 +57,7 @@ _FINE = "(s.duration_ms + s.duration_rest_us / 1000::float8)"
 
 
 def types_to_judge(seen: Iterable[str], named: Iterable[str]) -> list[str]:
-    """Return the sorted dimension types of an analysis: from the span types ``seen``, and ``named`` in thresholds."""
+    """Return the sorted dimension types of an analysis: the span types ``seen``, and those ``named`` in thresholds."""
     by_default = set(NAMED_ASSETS) | {span_type for span_type in seen if span_type not in NOT_BY_DEFAULT}
     return sorted(by_default | {dimension_type for dimension_type in named if dimension_type != GLOBAL})
 
@@ -80,7 +80,7 @@ def types_among(types: Iterable[str], span_types: Collection[str]) -> list[str]:
 def observations(types: Iterable[str], seen: Iterable[str], folds: Folds) -> tuple[str, dict[str, object]]:
     """Return SQL with one row per dimension and judged time, with the columns OBSERVED, and its parameters.
 
-    ``judged_ms`` is in whole ms; ``fine_ms`` has microseconds, and is NULL where any of its spans has none.
+    ``judged_ms`` is in whole ms; ``fine_ms`` has microseconds, and is NULL if a span that it is computed from has none.
 
     The caller adds the parameters ``from_ms`` and ``to_ms`` (range of start_time_ms, ``to_ms`` excluded) and
     ``project`` (None: all), and may set ``created_from`` and ``created_to`` (range of created_at, the latter excluded).

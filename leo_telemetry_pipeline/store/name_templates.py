@@ -13,14 +13,14 @@ MAY_HOLD_IDS = r"[0-9/\\]"
 
 _UUID = "[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 _UUID_SHAPE = "%%________-____-____-____-____________%%"
-# Digits and letters mixed: hexadecimal from the length of a short commit hash; others from that of a random id, with
-# digits in two places, unlike words (sendEmailV2ToUser).
+# Mixed digits and letters: hexadecimal codes at least as long as a short commit hash; other codes at least as long as a
+# random id and with digits in two places, unlike words (sendEmailV2ToUser).
 _HEXADECIMAL = "(?=[a-fA-F]*[0-9])(?=[0-9]*[a-fA-F])[0-9a-fA-F]{7,}"
 _MIXED = f"{_HEXADECIMAL}|(?=[a-zA-Z]*[0-9]+[a-zA-Z]+[0-9])[0-9a-zA-Z]{{12,}}"
 _HASH = f"(?<![[:alnum:]])(?:0[xX][0-9a-fA-F]+|{_MIXED})(?![[:alnum:]])"
-# Prefilter: every name with a UUID or a hash matches this, which is faster.
+# Prefilter: every name with a UUID or a hash matches this expression, which is faster.
 _LONG = "[[:alnum:]]{7}|0[xX]"
-# Also dates, times, versions and addresses. Up to two digits behind a letter are a part of a word: v1, s3, step12.
+# Numbers, dates, times, versions and addresses. Up to two digits behind a letter are a part of a word: v1, s3, step12.
 _NUMBER = "(?:(?<![[:alnum:]])[0-9]+|(?<![0-9])[0-9]{3,}(?![[:alnum:]]))(?:[-.:_T][0-9]+)*"
 _ROOTS = "/(?:home|tmp|var|usr|opt|etc|mnt|srv|root|data|private|workspace|Users)"
 _FOLDERS = r"(?:[/\\][^[:space:]/\\]+)"

@@ -67,7 +67,7 @@ def keys(db: Database, types: list[str], seen: list[str]) -> dict[str, int]:
 
 
 def test_names_with_ids_are_one_dimension_and_a_threshold_still_decides_on_one_name(db: Database):
-    """Lost: 90,000 names, all of them slow, and nothing is found; or a person's threshold that stops deciding."""
+    """Lost: thousands of names with ids are slow, but nothing is found; or a person's threshold stops deciding."""
 
     def route(number: int, at: int) -> str:
         trace = new_id()
@@ -118,7 +118,7 @@ def test_nightly_jobs_are_not_folded_on_a_day_on_which_each_runs_once(db: Databa
 
 
 def test_dimensions_with_an_attribute_are_folded_too_and_their_thresholds_decide(db: Database):
-    """Lost: gate+sd_type stays blind where names of gates hold ids."""
+    """Lost: gate+sd_type finds nothing where names of gates hold ids."""
     configure(db, "gate+sd_type", "REVIEW-105:feature", 10, 2.0)
     insert(db, [span("gate", f"REVIEW-{n}", 9, attributes={"sd_type": "feature"}) for n in range(100, 130)])
     got = keys(db, *bring_up_to_date(db))

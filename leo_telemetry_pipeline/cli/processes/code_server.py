@@ -11,7 +11,7 @@ from pathlib import Path
 
 from leo_telemetry_pipeline.errors import UserError
 
-# As in workspace.yaml: Dagster keys the state of sensors and runs by this name.
+# The name in workspace.yaml, since Dagster keys the state of sensors and runs by it.
 LOCATION = "leo_telemetry_pipeline"
 MODULE = "leo_telemetry_pipeline.definitions"
 

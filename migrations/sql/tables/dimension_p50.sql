@@ -27,10 +27,10 @@ CREATE TABLE dimension_p50 (
 );
 COMMENT ON TABLE dimension_p50 IS 'P50s, other percentiles and judgement per run and dimension.';
 COMMENT ON COLUMN dimension_p50.outcome IS
-    'Judgement: ok, bottleneck, too_few, no_baseline, switched_off, pooled. NULL: not judged yet.';
+    'Judgement: ok, bottleneck, too_few, no_baseline, switched_off, pooled, shared. NULL: not judged yet.';
 COMMENT ON COLUMN dimension_p50.observed_p50_ms IS
-    'P50 that is compared with the baseline: of the window, or for a learned baseline, since the onset. '
-    'With slow_calls, that of the slow calls.';
+    'P50 that is compared with the baseline: that of the window or, for a learned baseline, since the onset. With '
+    'slow_calls, that of the slow calls.';
 COMMENT ON COLUMN dimension_p50.slow_calls IS
     'Not NULL: a bottleneck because a minority of its calls became slow, with their share and P90s.';
 COMMENT ON COLUMN dimension_p50.resolution_ms IS
