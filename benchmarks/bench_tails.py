@@ -17,8 +17,7 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 
 from benchmarks import bench_resolution, bench_year, generate, measure, series
-from benchmarks.bench_changes import at_most
-from benchmarks.bench_year import FIRST, PAST, SIGMA, WEEK, YEAR
+from benchmarks.bench_year import FIRST, PAST, SIGMA, WEEK, YEAR, at_most
 from benchmarks.measure import Budget, Options, judge, run
 from benchmarks.table import Measured
 from leo_telemetry_pipeline.analysis import attributes, bottlenecks, tails
@@ -170,7 +169,7 @@ def stable(rng: np.random.Generator, options: Options, seed: str) -> Iterator[Me
             f"{what}; in %: {each}; {seed}",
             float(np.mean(alarms)),
             "%",
-            at_most(share, len(alarms) * count, options),
+            at_most(share, len(alarms) * count),
             options,
         )
 

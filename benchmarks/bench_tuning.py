@@ -90,9 +90,11 @@ def measurements(options: Options) -> Iterator[Measured]:
     number = int(os.environ.get("LEO_BENCH_SEED") or np.random.SeedSequence().generate_state(1)[0])
     print(f"LEO_BENCH_SEED={number}", file=sys.stderr)
     rng = np.random.default_rng(number)
-    kinds, dimensions = len(FAMILIES), (45 if options.quick else 300)
+    # A quick run draws one half of the kinds or the other.
+    families = list(FAMILIES.items())[number % 2 :: 2] if options.quick else list(FAMILIES.items())
+    kinds, dimensions = len(families), (45 if options.quick else 300)
     sums = [0.0, 0.0]
-    for name, family in FAMILIES.items():
+    for name, family in families:
         promised, met, tuned = promised_and_met(rng, family, dimensions)
         sums = [sums[0] + promised, sums[1] + met]
         yield row(f"{name}: {tuned} dimensions", promised, met, number, options)

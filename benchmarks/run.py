@@ -19,8 +19,8 @@ HERE = Path(__file__).resolve().parent
 # Retries of a missed budget in a quick run: short measurements are noisy, and noise only makes things slower.
 AGAIN = 2
 # These measure accuracy rather than time and saturate one core: a quick run executes two at once.
-_ACCURACY = ("causes", "changes", "compare", "forecast", "resolution", "tails", "tuning")
-COUNTS_ERRORS = {f"bench_{name}.py" for name in _ACCURACY}
+ERRORS = ("causes", "changes", "compare", "forecast", "resolution", "tails", "tuning", "year")
+COUNTS_ERRORS = {f"bench_{name}.py" for name in ERRORS}
 
 
 def main(arguments: Sequence[str] | None = None, folder: Path = HERE) -> int:

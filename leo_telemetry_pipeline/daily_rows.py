@@ -21,8 +21,8 @@ class Rows:
     """Whole days, one row per day and dimension, unordered; times in ms.
 
     ``fine_count`` is the number of spans with microseconds. ``dimension`` is an index into the requested dimensions,
-    ``day`` counts from the start of the window. ``buckets`` and ``spans`` (number per bucket) concatenate all rows,
-    ascending within a row, which ends at ``ends``.
+    ``day`` counts from the start of the window. ``buckets`` and ``spans`` (number per bucket) hold all rows one after
+    another: ``ends`` is where each row ends, and its buckets are ascending.
     """
 
     dimension: np.ndarray

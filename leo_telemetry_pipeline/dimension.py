@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any
 
+from leo_telemetry_pipeline.mix import Mix
 from leo_telemetry_pipeline.resolution import WHOLE_MS, least_ratio
 from leo_telemetry_pipeline.slow_calls import SlowCalls
 
@@ -57,7 +58,7 @@ class Baseline(OfDimension):
 
     @property
     def moved(self) -> str:
-        """How the last analysis changed it: learned, settling, kept, improved or accepted."""
+        """How the last analysis changed it: learned, settling, kept, improved, mixed or accepted."""
         return self.evidence.get("moved", "kept")
 
     @property
@@ -89,7 +90,8 @@ class Judgement(OfDimension):
     ``multiplier`` is the effective one, configured or learned. ``ratio`` is the least that ``resolution_ms``, the
     coarser one of window and baseline, allows. ``p_limit`` is the highest ``p_value`` that counts as a discovery among
     all dimensions of the run. ``tail`` is the judgement of the slowest fifth of the calls, if it has a reference; in
-    it, P50s are geometric means of that fifth, and ``slow_calls`` are known if it is slow.
+    it, P50s are geometric means of that fifth, and ``slow_calls`` are known if it is slow. ``mix``: why it is not a
+    bottleneck. ``is_like_whole``: a slow slice, but no slower than the other slices of its dimension.
     """
 
     guards: tuple[Guard, ...]
@@ -108,13 +110,19 @@ class Judgement(OfDimension):
     resolution_ms: float = 0.0
     tail: "Judgement | None" = None
     slow_calls: SlowCalls | None = None
+    mix: Mix | None = None
+    is_like_whole: bool = False
 
     @property
     def outcome(self) -> str:
-        """One of ok, bottleneck and not_enough_data."""
+        """One of ok, bottleneck, mix, like_whole and not_enough_data."""
         if not self.is_enough:
             return "not_enough_data"
-        return "bottleneck" if all(guard.passed for guard in self.guards) else "ok"
+        if self.mix:
+            return "mix"
+        if not all(guard.passed for guard in self.guards):
+            return "ok"
+        return "like_whole" if self.is_like_whole else "bottleneck"
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON form, without the dimension."""
@@ -133,6 +141,7 @@ class Judgement(OfDimension):
             "resolution_ms": self.resolution_ms,
             "tail": self.tail and self.tail.as_json(),
             "slow_calls": self.slow_calls and asdict(self.slow_calls),
+            "mix": self.mix and self.mix.as_json(),
             "guards": [asdict(guard) for guard in self.guards],
             "p50_ms": base and base.p50_ms,
             "learned_multiplier": base and base.multiplier,
@@ -160,6 +169,8 @@ class Judgement(OfDimension):
             resolution_ms=kept.get("resolution_ms", WHOLE_MS),
             tail=cls.from_json(*name, kept["tail"]) if kept.get("tail") else None,
             slow_calls=SlowCalls(**kept["slow_calls"]) if kept.get("slow_calls") else None,
+            mix=Mix.from_json(kept["mix"]) if kept.get("mix") else None,
+            is_like_whole=kept["outcome"] == "like_whole",
         )
 
 
@@ -230,8 +241,9 @@ class DimensionResult(OfDimension):
 class Bottleneck(OfDimension):
     """Dimension over its threshold; times in ms. Fields after ``p_value`` are set once it is explained.
 
-    ``cause`` names the dimension that makes it slow, possibly itself. With ``slow_calls``, only these are slow, and the
-    observed P50 is theirs.
+    ``cause`` names the dimension that makes it slow, possibly itself; ``slow_value`` is what its slower spans have in
+    common with those of others, such as ``model=opus``. With ``slow_calls``, only these are slow, and the observed P50
+    is theirs.
     """
 
     observed_p50_ms: float
@@ -247,6 +259,7 @@ class Bottleneck(OfDimension):
     measured: list[str] = field(default_factory=list)
     set_apart_by: list[str] = field(default_factory=list)
     cause: str | None = None
+    slow_value: str | None = None
     resolution_ms: float = 0.0
     slow_calls: SlowCalls | None = None
 
@@ -293,12 +306,14 @@ class Explanation(OfDimension):
 class ExplainedCause(Explanation):
     """Cause, named by its best matching dimension, and the other bottlenecks that it explains as ``members``.
 
-    ``kind`` and ``key`` identify what takes the added time (see analysis.causes.Cause).
+    ``kind`` and ``key`` identify what takes the added time, ``value`` what its slower spans have in common (see
+    analysis.causes.Cause).
     """
 
     kind: str = "span"
     key: str = ""
     members: tuple[Explanation, ...] = ()
+    value: str | None = None
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> "ExplainedCause":

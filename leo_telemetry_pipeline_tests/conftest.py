@@ -130,7 +130,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each integration test that needs a server on the embedded server and through a pooler, unless limited."""
+    """Run each integration test with a server twice, embedded and through a pooler, unless a marker limits it."""
     if "server" not in metafunc.fixturenames or ".integration." not in metafunc.definition.nodeid.replace("/", "."):
         return
     only = metafunc.definition.get_closest_marker("only_on")

@@ -153,10 +153,11 @@ def worded(
     detail["run_id"] = run_id
     detail["project"] = project or ""
     where = "" if project is None else f" in project {project}"
+    because = f": {bottleneck['slow_value']}" if bottleneck.get("slow_value") else ""
     who = f"{one_in(of_slow)} calls of {dimension}" if of_slow else dimension
     return Draft(
         fingerprint(bottleneck["dimension_type"], bottleneck["dimension_key"], project),
-        f"{who} takes {times} as long as normal{where}",
+        f"{who} takes {times} as long as normal{where}{because}",
         f"{_compared(bottleneck, dimension + where)} "
         f"From {window_start:%Y-%m-%d} to {window_end:%Y-%m-%d %H:%M} UTC it had {bottleneck['sample_count']} spans. "
         + "".join(f"{sentence}. " for sentence in explanations(bottleneck))
@@ -192,6 +193,8 @@ def explanations(bottleneck: Mapping[str, Any]) -> list[str]:
         sentences.append(f"Where the added time goes: {bottleneck['why']}")
     if bottleneck.get("measured"):
         sentences.append(f"What its spans show: {'; '.join(bottleneck['measured'])}")
+    if bottleneck.get("slow_value"):
+        sentences.append(f"The spans that became slower have {bottleneck['slow_value']}, whatever their names")
     if bottleneck.get("set_apart_by"):
         sentences.append(f"More common in slow spans: {'; '.join(bottleneck['set_apart_by'])}")
     if members := bottleneck.get("members"):

@@ -22,7 +22,7 @@ ALARMS = 150
 YEARS_MOST = 1500
 # Candidate scales of the logistic distribution of log durations within a day.
 SPREADS = np.geomspace(0.01, 1.5, 12)
-# 12 bisections find a P50 to 1/4000 of the range of its week's days.
+# 12 bisections find the P50 of a week to within 1/4000 of the range of its daily P50s.
 HALVINGS = 12
 # Bounds of the ratio of observed to simulated standard deviation of weekly P50s.
 SCALES = (0.7, 1.4)
@@ -48,7 +48,7 @@ class Stable:
 
 @dataclass(frozen=True)
 class Simulation:
-    """Sorted simulated weekly log P50s; ``below`` and ``above``: the two weeks of each increase."""
+    """Simulated weekly log P50s, sorted: ``all``, and those before (``below``) and after (``above``) each increase."""
 
     below: np.ndarray
     above: np.ndarray

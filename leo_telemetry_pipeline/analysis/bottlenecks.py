@@ -30,7 +30,7 @@ ROUNDING = 1 + 1e-12
 # From this share of slow calls on, a slow P50 says more.
 MINORITY = 0.4
 
-JUDGED = ("ok", "bottleneck")
+JUDGED = ("ok", "bottleneck", "mix", "like_whole")
 NOT_JUDGED = ("too_few", "no_baseline", "switched_off", "pooled", "shared")
 
 
@@ -66,7 +66,7 @@ def _judged(
     outcome = own.outcome if own and not is_configured else None
     decides = own if outcome in JUDGED else None
     slow_calls = minority(own) if own and not is_configured else None
-    slower = own.tail if own and slow_calls else own if outcome == "bottleneck" else None
+    slower = own.tail if own and slow_calls else own if outcome in ("bottleneck", "mix", "like_whole") else None
     learned_p50_ms = decides.baseline.p50_ms if decides and decides.baseline else None
     baseline_p50_ms = threshold.baseline_p50_ms if is_configured else learned_p50_ms
     observed_p50_ms = slow_calls.p50_ms if slow_calls else slower.observed_p50_ms if slower else one.p50_ms
@@ -82,7 +82,7 @@ def _judged(
     elif baseline_p50_ms is None or observed_p50_ms is None:
         outcome = "no_baseline"
     elif (is_configured or slower) and is_above(observed_p50_ms, baseline_p50_ms, multiplier):
-        outcome = "bottleneck"
+        outcome = slower.outcome if slower else "bottleneck"
     else:
         outcome = "ok"
     return replace(
@@ -104,7 +104,8 @@ def _judged(
 def minority(judged: Judgement) -> SlowCalls | None:
     """Return the slow calls of a dimension if its tail is slow, and they are few or its P50 is not slow."""
     slow = judged.tail.slow_calls if judged.tail and judged.tail.outcome == "bottleneck" else None
-    return slow if slow and (judged.outcome != "bottleneck" or slow.share < MINORITY) else None
+    is_story = judged.outcome == "ok" or (judged.outcome == "bottleneck" and slow is not None and slow.share < MINORITY)
+    return slow if is_story else None
 
 
 def is_over_threshold(one: DimensionResult) -> bool:
@@ -154,3 +155,11 @@ def count_outcomes(judged: Sequence[DimensionResult]) -> dict[str, int]:
     """Return the number of dimensions per outcome, zeros included."""
     counted = Counter(one.outcome for one in judged)
     return {outcome: counted[outcome] for outcome in (*JUDGED, *NOT_JUDGED)}
+
+
+def lacking(judged: Iterable[DimensionResult], learned: Iterable[Judgement]) -> str | None:
+    """Return what the largest dimension without a baseline lacks, such as ``9 days with spans, 14 are needed``."""
+    failed = {own.dimension: guard.says for own in learned for guard in own.guards if not guard.passed}
+    waiting = [one for one in judged if one.outcome == "no_baseline" and one.dimension in failed]
+    largest = max(waiting, key=lambda one: (one.sample_count, one.dimension), default=None)
+    return failed[largest.dimension] if largest else None

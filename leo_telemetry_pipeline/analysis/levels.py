@@ -4,8 +4,8 @@ Belongs here: one history per dimension, and the level and noise of any of its d
 (changes), which level is normal (baselines), judging (judgement).
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from itertools import pairwise
@@ -31,6 +31,8 @@ OUTLIER = 2.5
 TAIL_SPANS_LEAST = 5
 # Tails of different resolutions are compared if each is this many steps of the coarser one.
 TAIL_STEPS_LEAST = 20
+# Evidence of a baseline: the day since which the mix of work is another one.
+MIXED_SINCE = "mixed_since"
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,13 @@ class DailyP50s:
         if self.fine_count is None:
             return np.zeros(len(self.p50_ms))
         return resolution_of(self.count, self.fine_count)
+
+    def without_tails(self, types: Collection[str]) -> "DailyP50s":
+        """Return the days, those of dimensions of these types without tails."""
+        if self.tail is None or not types:
+            return self
+        is_left_out = np.array([dimension_type in types for dimension_type, _ in self.dimensions], dtype=bool)
+        return replace(self, tail=np.where(is_left_out[self.place], np.nan, self.tail))
 
     @classmethod
     def of_parts(cls, dimensions: Sequence[Dimension], parts: Iterable[tuple[np.ndarray, ...]]) -> "DailyP50s":

@@ -36,7 +36,7 @@ def below_clients(
     start: Sequence[float],
     end: Sequence[float],
 ) -> list[int]:
-    """Return the parents, with each server span that was sent as a sibling of its client span moved below it.
+    """Return the parents; a server span that was reported as a sibling of its client span becomes its child.
 
     The client span is the shortest sibling without children that encloses the server span and no third service's span.
     ``is_known``: whether the span's own parent was found; others were only attached to their trace.

@@ -77,7 +77,7 @@ def counted(db: Database, window: Window = WEEK, uncounted=(), types=("gate",)):
     return p50.from_buckets(rows, histograms.GAMMA)
 
 
-def test_history_gives_the_frame_of_exact_measurement_and_medians_within_half_a_percent(db: Database):
+def test_history_gives_the_same_columns_as_exact_measurement_and_medians_within_half_a_percent(db: Database):
     """Lost: findings would change on the day an installation outgrows the limit."""
     drawn = fill(db)
     histograms.rebuild(db, days_of(WEEK), ["gate"], seen(db))

@@ -204,7 +204,7 @@ def test_few_days_and_no_days_are_reported_as_such(db: Database):
     [
         (["trends", "gate:GATE_B"], "did you mean gate:GATE_A?"),
         (["trends", "Gate:gate_a"], "did you mean gate:GATE_A?"),
-        (["trends", "zzz:yyy"], "`leo-telemetry trends` lists those that have"),
+        (["trends", "zzz:yyy"], "`leo-telemetry trends` lists those that do"),
         (["trends", "phases"], "did you mean phase?"),
         (["trends", ":X"], "is not a dimension"),
         (["compare", "gate:GATE_A", "phase:LEED"], "did you mean phase:LEAD?"),

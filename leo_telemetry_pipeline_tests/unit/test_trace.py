@@ -236,7 +236,7 @@ one()
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_fork_right_after_the_first_span_counts_each_span_once(home: Path) -> None:
-    """Lost: correct counts, if a child stores spans of its parent; or a child that waits forever."""
+    """Lost: counts are wrong because a child stores spans of its parent, or a child waits forever."""
     code = """
 import json, os
 from leo_telemetry_pipeline import trace

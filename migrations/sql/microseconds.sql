@@ -3,7 +3,7 @@ ALTER TABLE workflow_trace_log ADD COLUMN IF NOT EXISTS duration_rest_us smallin
     CONSTRAINT workflow_trace_log_duration_rest_us_check CHECK (
     duration_rest_us >= -500 AND duration_rest_us <= 499 AND (duration_rest_us >= 0 OR duration_ms > 0));
 
--- Roles that complete rows need the right to write the new column.
+-- Every role that may update the durations of spans must also be able to update the new column.
 DO $$
 DECLARE
     writer text;

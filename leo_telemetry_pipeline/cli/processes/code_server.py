@@ -18,7 +18,7 @@ MODULE = "leo_telemetry_pipeline.definitions"
 
 @dataclass(frozen=True)
 class CodeServer:
-    """Code server that listens on a socket in a folder, whose path must be short enough for one."""
+    """Code server that listens on a Unix socket in ``folder``; the system limits the length of the socket's path."""
 
     folder: Path
 

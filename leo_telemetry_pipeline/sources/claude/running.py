@@ -34,7 +34,7 @@ def open_operations(notes: list[dict]) -> list[OpenOperation]:
     for note in sorted(notes, key=_moment):
         for key in _ended(note, prompts) & running.keys():
             over[key] = running.pop(key)
-        # A user's Stop hook blocked, so the prompt goes on.
+        # A user's Stop hook prevented the stop, so the prompt goes on.
         for key in _goes_on(note) & over.keys():
             running[key] = over.pop(key)
         for key, span_type, span_name in _begun(note):

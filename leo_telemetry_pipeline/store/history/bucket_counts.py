@@ -60,7 +60,7 @@ class Durations:
         counts: memoryview | None,
         base: date,
     ) -> None:
-        """Add a row, whose buckets and counts are ELEMENTS of arrays, or packed buckets without counts.
+        """Add a row of a day (two arrays, sent as ELEMENTS) or of a block (packed ``buckets``, without ``counts``).
 
         ``base`` is the day of the first bit of ``seen_on``, no later than the first day of the row.
         """

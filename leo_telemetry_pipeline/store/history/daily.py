@@ -126,7 +126,7 @@ def read(
 def medians(
     database: Database, window: Window, wanted: Sequence[Dimension]
 ) -> tuple[list[tuple[np.ndarray, ...]], list[int]]:
-    """Return the stored daily P50s, centers and tails of the dimensions ``wanted`` in a window.
+    """Return the stored daily P50s, centers and tails of the dimensions ``wanted``.
 
     First, arrays: index of the dimension, day since the start of the window, spans, P50 in ms, center, tail, and
     spans with microseconds. Second, the indexes of dimensions without these on some day, such as a day with several

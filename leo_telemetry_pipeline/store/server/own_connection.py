@@ -102,7 +102,7 @@ def connect(
 
 
 def _forget_variables() -> None:
-    """Remove the variables that libpq reads in any case from this process's environment."""
+    """Remove from this process's environment the variables that no parameter overrides."""
     for name in UNFIXABLE:
         os.environ.pop(name, None)
 

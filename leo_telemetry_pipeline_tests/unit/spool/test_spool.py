@@ -56,7 +56,7 @@ def test_a_full_spool_refuses_and_leaves_no_partial_write(folder):
     assert len(store.spans) == 4
 
 
-def test_the_smallest_segment_counts_with_its_disk_usage(folder):
+def test_a_small_segment_is_counted_by_its_disk_usage(folder):
     """Lost: short programs with one span each use a hundred times the configured disk space."""
     spool = Spool(folder, 8_192)
     spool.write([span()])

@@ -69,11 +69,12 @@ def test_each_prompt_has_a_trace_in_versions_without_prompt_ids():
 def test_a_step_of_the_wall_clock_does_not_affect_durations():
     """Lost: after a clock synchronization, a prompt takes minus an hour, or a day."""
     begin = hook_notes.note({"hook_event_name": "UserPromptSubmit", "prompt_id": "p"}, BEGAN_NS, 5_000_000_000)
-    end = hook_notes.note({"hook_event_name": "Stop", "prompt_id": "p"}, BEGAN_NS - 3_600 * 10**9, 5_070_400_000)
+    end = hook_notes.note({"hook_event_name": "Stop", "prompt_id": "p"}, BEGAN_NS - 3_600 * 10**9, 5_070_400_001)
     assert begin is not None
     assert end is not None
     (span,) = made([begin, end], final=True)
-    assert (span.duration_ms, span.start_time_ms) == (70, BEGAN_NS // 1_000_000)
+    assert (span.duration_ms, span.duration_rest_us) == (70, 400)
+    assert span.start_time_ms == BEGAN_NS // 1_000_000
     assert span.end_time_ms == span.start_time_ms + 70
 
 

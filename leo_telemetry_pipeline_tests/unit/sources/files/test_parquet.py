@@ -49,6 +49,15 @@ def test_five_columns_suffice_whatever_the_file_s_name(tmp_path: Path) -> None:
     assert bad == []
 
 
+def test_microseconds_of_durations_and_of_moments_are_kept(tmp_path: Path) -> None:
+    """Lost: work of half a millisecond would be 0 ms, and getting 50 % slower is not seen."""
+    took = timedelta(microseconds=460)
+    times = {"duration_ms": took, "end_time_ms": None}, {"duration_ms": None, "end_time_ms": START + took}
+    (timed, ended), _ = read(written(tmp_path, [row(**each) for each in times]))
+    assert (timed.duration_ms, timed.duration_rest_us) == (0, 460)
+    assert (ended.duration_ms, ended.duration_rest_us) == (0, 460)
+
+
 def test_values_of_other_writers_are_read_correctly(tmp_path: Path) -> None:
     """Lost: times are an hour off, binary ids are refused, and missing numbers are read as numbers."""
     trace = uuid.uuid4()
