@@ -27,7 +27,7 @@ SAME_ONSET_DAYS = 1
 # weekend without spans two more.
 BEFORE, NEAR = timedelta(days=28), timedelta(days=3)
 # Causes that share a value may have so few spans that their onsets are dated further apart.
-NEAR_ONSET_DAYS = 3
+NEAR_ONSET_DAYS = 5
 # A cause is confined to one value of an attribute if the others add at most this fraction of what it adds.
 OTHERS_ADD = 0.25
 LEAST_SPANS = 5

@@ -23,7 +23,7 @@ Value = tuple[str, str]
 
 LEAST_SPANS, LEAST_NAMES = 5, 2
 SEPARATED = 3.0
-# Spans whose slowdown is less than this fraction of the least one of the others, in logarithms, are not slower.
+# Spans whose slowdown is less than this fraction of that of the others, in logarithms, are not slower.
 SAME_CHANGE = 0.5
 # Spans of a name contain others if these fractions of them do: mostly, and at all.
 MOSTLY, AT_ALL = 0.5, 0.1
@@ -118,10 +118,10 @@ def _slowed(value: Value, keys: Iterable[str], after: _Side, before: _Side) -> S
     slower = frozenset(key for key, change in having.items() if change.is_slower)
     if len(slower) < LEAST_NAMES:
         return None
-    limit = SAME_CHANGE * min(having[key].log for key in slower)
+    limit = SAME_CHANGE * float(np.median([having[key].log for key in slower]))
     is_alone = (
         all(change.log > limit for change in having.values())
-        and all(change.log <= limit for key, change in lacking.items() if key in slower)
+        and all(lacking[key].log <= SAME_CHANGE * having[key].log for key in slower.intersection(lacking))
         and any(change.log <= limit for change in lacking.values())
     )
     around = [key for key, share in after.around(slower).items() if share >= AT_ALL and after.lacks(key, value[0])]
