@@ -27,7 +27,7 @@ _PROMPTS_PER_DAY = {True: 60, False: 14}
 _SHOWN = 0.8
 # Tolerated ratio between weeks of unchanged columns.
 _SAME = 1.15
-# By slowed part: the column of `trends` that grows, and those that stay.
+# Per slowed part: the column of `trends` that grows, and those that stay.
 _COLUMNS = {
     "work": ("p50_ms", ()),
     "first token": ("ttft_ms", ("after_first_token_ms", "output_tokens", "input_tokens")),

@@ -84,7 +84,7 @@ def shares_of(attribution: Attribution, slow: list[Slowdown]) -> list[float]:
 
 def of_families(options: Options) -> Iterator[Measured]:
     """Measure how often the planted step is first and all shares are right."""
-    count, seed = (30 if options.quick else 500), secrets.randbits(32)
+    count, seed = (12 if options.quick else 500), secrets.randbits(32)
     first = close = 0
     for number in range(count):
         rng = np.random.default_rng([seed, number])
@@ -124,7 +124,11 @@ def faulty_service(minute: str) -> str:
 def of_real_faults(options: Options) -> Iterator[Measured]:
     """Measure for how many real faults the first part is a call of the faulty service."""
     baseline = families.forest_of(real_traces("17_00_fault_free"))
-    for what, minutes, enough in (("network delays", NETWORK, 4), ("processor faults", PROCESSOR, 1)):
+    # Reading a minute takes over a second: a quick run reads one of the four that are named.
+    some = (("network delays", ("14_31",), 1),)
+    for what, minutes, enough in (
+        some if options.quick else (("network delays", NETWORK, 4), ("processor faults", PROCESSOR, 1))
+    ):
         named = 0
         for minute in minutes:
             found = attribute(families.forest_of(real_traces(minute)), baseline, *OUTERMOST)
@@ -137,7 +141,7 @@ def of_real_faults(options: Options) -> Iterator[Measured]:
 
 def of_incidents(options: Options) -> Iterator[Measured]:
     """Measure items per cause and causes per item."""
-    count, seed = (20 if options.quick else 200), secrets.randbits(32)
+    count, seed = (8 if options.quick else 200), secrets.randbits(32)
     kinds = (incidents.one_cause, incidents.two_causes, incidents.one_value, incidents.two_causes)
     causes, items, held, whole, large = 0, 0, 0, 0, 0
     for number in range(count):
@@ -150,11 +154,17 @@ def of_incidents(options: Options) -> Iterator[Measured]:
             large += 1
             whole += len(found) == 1 and len(found[0].members) == len(made.slow)
     of = f"{count} incidents, {causes} causes; seed {seed}"
-    limit = Budget(10 if options.quick else 5, "%", timed=False)
+    limit = Budget(20 if options.quick else 5, "%", timed=False)
     yield judge(
-        f"items per cause, off 1: {items / causes:.3f}, {of}", abs(items / causes - 1) * 100, "%", limit, options
+        f"items per cause, deviation from 1: {items / causes:.3f}, {of}",
+        abs(items / causes - 1) * 100,
+        "%",
+        limit,
+        options,
     )
-    yield judge(f"causes per item, off 1: {held / items:.3f}, {of}", abs(held / items - 1) * 100, "%", limit, options)
+    yield judge(
+        f"causes per item, deviation from 1: {held / items:.3f}, {of}", abs(held / items - 1) * 100, "%", limit, options
+    )
     limit = Budget(least(RIGHT, large) if options.quick else RIGHT, "%", at_least=True, timed=False)
     what = f"one cause of 30 dimensions or more is one item with all: {large} incidents; seed {seed}"
     yield judge(what, 100 * whole / large, "%", limit, options)
@@ -178,7 +188,7 @@ def of_service_graphs(options: Options) -> Iterator[Measured]:
 
 def of_sampled_days(options: Options) -> Iterator[Measured]:
     """Measure how close the added time of samples is to that of all spans, and how often a slow model is named."""
-    count, seed = (40 if options.quick else 2_000), secrets.randbits(32)
+    count, seed = (20 if options.quick else 2_000), secrets.randbits(32)
     rng = np.random.default_rng(seed)
     close = sum(sampled_days.is_close(sampled_days.drawn(rng)) for _ in range(count))
     named = sum(sampled_days.names_model(rng) for _ in range(count))

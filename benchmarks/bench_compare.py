@@ -103,7 +103,7 @@ def shares(rng: np.random.Generator, case: Case, draws: int) -> tuple[list[float
 
 def measurements(options: Options) -> Iterator[Measured]:
     """Draw every case, and judge the lowest and highest coverage."""
-    seed, draws = secrets.randbits(32), 500 if options.quick else 3_000
+    seed, draws = secrets.randbits(32), 200 if options.quick else 3_000
     rng = np.random.default_rng(seed)
     found = {case: shares(rng, case, draws) for case in CASES}
     least = min((min(held), case.name) for case, (held, _) in found.items())

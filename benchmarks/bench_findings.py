@@ -22,7 +22,7 @@ def measurements(options: Options) -> Iterator[Measured]:
         def process(command: tuple[str, ...]) -> None:
             subprocess.run(command, env=environ, check=True, stdout=subprocess.DEVNULL, cwd="/")
 
-        took = alternating({"ours": lambda: process(OURS), "bare": lambda: process(BARE)}, 10 if options.quick else 30)
+        took = alternating({"ours": lambda: process(OURS), "bare": lambda: process(BARE)}, 7 if options.quick else 30)
     what, bare = "`leo-telemetry findings`: database running", ("bare Python", took["bare"] * 1000)
     yield judge(what, took["ours"] * 1000, "ms", Budget(300, "ms"), options, reference=bare)
 

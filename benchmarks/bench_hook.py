@@ -35,7 +35,7 @@ def hook(name: str) -> list[str]:
 def milliseconds(command: Sequence[str], environ: Mapping[str, str], event: dict) -> float:
     given = json.dumps(COMMON | event).encode()
     begin = time.perf_counter()
-    # Reads both outputs to the end, like a session: a child that keeps one open counts.
+    # Reads both outputs to the end, as a session does, and thus also measures a child that keeps an output open.
     done = subprocess.run(command, input=given, env=environ, capture_output=True, check=True)
     took = 1000 * (time.perf_counter() - begin)
     assert not done.stdout
@@ -71,7 +71,7 @@ def measurements(options: Options) -> Iterator[Measured]:
                 "LEO_TELEMETRY_ENABLED": "true",
             }
         )
-        took = measure(environ, folder / "logs" / "hook.log", 8 if options.quick else 30)
+        took = measure(environ, folder / "logs" / "hook.log", 5 if options.quick else 30)
     for name in HOOKS:
         what, bare = f"the hook '{name}': no database", ("bare Python", took["bare"])
         yield judge(what, took[name], "ms", Budget(40, "ms"), options, reference=bare, over=True)

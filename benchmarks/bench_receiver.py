@@ -66,7 +66,7 @@ def measurements(options: Options) -> Iterator[Measured]:
 
 
 def _large(receiver: Receiver, db: Database, form: str, options: Options) -> Measured:
-    rounds = 3 if options.quick else 7
+    rounds = 2 if options.quick else 7
     seeds = iter(range(1 << 40, 1 << 41))
     sent = [otlp_requests.body(next(seeds), LARGE, ATTRIBUTES, form) for _ in range(rounds + 1)]
     reference = [otlp_requests.body(next(seeds), LARGE, ATTRIBUTES) for _ in range(rounds + 1)]

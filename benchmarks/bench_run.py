@@ -129,16 +129,15 @@ def daemon(home: Path, target: Target) -> Iterator[Daemon]:
 
 
 def measurements(options: Options) -> Iterator[Measured]:
-    """Request both alternately, at delays spread evenly between two ticks."""
-    rounds = 1 if options.quick else 6
+    """Request both alternately, at delays spread evenly between two ticks, after a warm-up but for a quick run."""
+    rounds, first = (1, 0) if options.quick else (6, -1)
     took: dict[str, list[float]] = {"ours": [], "empty": []}
     with generate.server() as (home, target):
         generate.fill(target, 1_400, 45, 7)
         with daemon(home, target) as started:
             kinds = (("ours", started.ours, dagster_home.QUEUE_SENSOR), ("empty", started.empty, "asked_sensor"))
-            for number in range(-1, rounds):
+            for number in range(first, rounds):
                 for name, ask, sensor in kinds:
-                    # The first round is a warm-up.
                     rest = LOOK_S * (number + 0.5) / rounds
                     time.sleep(max(0.0, started.tick_of(sensor) + rest - time.time()))
                     seconds = ask()

@@ -85,9 +85,9 @@ class Guard:
 class Judgement(OfDimension):
     """Judgement of a dimension's window against its learned baseline; fields without a value are None.
 
-    ``multiplier`` is the effective one, configured or learned. ``ratio`` is the least that ``resolution_ms`` allows,
-    the coarser one of window and baseline. ``p_limit`` is the highest ``p_value`` that counts as a discovery among all
-    dimensions of the run.
+    ``multiplier`` is the effective one, configured or learned. ``ratio`` is the least that ``resolution_ms``, the
+    coarser one of window and baseline, allows. ``p_limit`` is the highest ``p_value`` that counts as a discovery among
+    all dimensions of the run.
     """
 
     guards: tuple[Guard, ...]

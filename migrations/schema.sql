@@ -558,9 +558,9 @@ CREATE TABLE public.dimension_p50 (
 
 COMMENT ON TABLE public.dimension_p50 IS 'P50s, other percentiles and judgement per run and dimension.';
 
-COMMENT ON COLUMN public.dimension_p50.outcome IS 'Judgement: ok, bottleneck, too_few, no_baseline, switched_off, pooled. NULL: not judged yet.';
+COMMENT ON COLUMN public.dimension_p50.outcome IS 'Judgement: ok, bottleneck, too_few, no_baseline, switched_off, pooled, shared. NULL: not judged yet.';
 
-COMMENT ON COLUMN public.dimension_p50.observed_p50_ms IS 'P50 that is compared with the baseline: of the window, or for a learned baseline, since the onset.';
+COMMENT ON COLUMN public.dimension_p50.observed_p50_ms IS 'P50 that is compared with the baseline: that of the window or, for a learned baseline, since the onset.';
 
 COMMENT ON COLUMN public.dimension_p50.learned IS 'Judgement from daily P50s: the learned baseline, the change, and each guard with its numbers.';
 
@@ -1147,7 +1147,7 @@ CREATE TABLE public.workflow_trace_log (
 )
 PARTITION BY RANGE (start_time_ms);
 
-COMMENT ON TABLE public.workflow_trace_log IS 'One row per span: a timed operation. A row without duration_ms and end_time_ms may get its end later, by the same key. A row with an end never changes.';
+COMMENT ON TABLE public.workflow_trace_log IS 'One row per span: a timed operation. A row without duration_ms and end_time_ms may get its end later, from a span with the same key. A row with an end never changes.';
 
 COMMENT ON COLUMN public.workflow_trace_log.duration_rest_us IS 'Microseconds to add to duration_ms, which is rounded. NULL: the source has whole milliseconds.';
 

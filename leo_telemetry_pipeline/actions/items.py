@@ -40,7 +40,7 @@ class Limits:
 class Plan:
     """Items to write, worst first, and the number of bottlenecks without a new item, per reason.
 
-    ``item_of``: from the fingerprint of each bottleneck to that of its item, even if there is no such item.
+    ``item_of`` maps the fingerprint of each bottleneck to that of its item, even if that item does not exist.
     """
 
     create: tuple[Draft, ...]
@@ -172,7 +172,7 @@ def worded(
 
 
 def explanations(bottleneck: Mapping[str, Any]) -> list[str]:
-    """Return a sentence each, where known: onset, added time, measurements, attributes of slow spans, members.
+    """Return one sentence on each that is known: onset, added time, measurements, attributes of slow spans, members.
 
     The bottleneck is given as JSON, in the form of findings and items.
     """

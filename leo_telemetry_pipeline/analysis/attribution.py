@@ -28,18 +28,18 @@ from leo_telemetry_pipeline.analysis.services import plain
 
 # Trimmed share on each side: one trace that hung overnight must not dominate a mean.
 TRIMMED = 0.025
-# In standard errors; with about twenty parts, one that did not change passes in 1 of 40 comparisons.
+# In standard errors; in 1 of 40 comparisons of about twenty parts, some part passes without having changed.
 SEPARATED = 3.0
-# Fewer spans are too few to estimate a variance.
+# Fewer spans than this are too few to estimate a variance.
 LEAST_TO_TEST = 5
 LEAST_SHARE = 0.01
-# From this share on, own time is explained.
+# Own time is explained if its share of the added time is at least this.
 MOSTLY = 0.5
-# If the sample differs from all spans by more than this factor, its own added time is shown as well.
+# If the added time of the sample differs from that of all spans by more than this factor, both are shown.
 ALIKE = 2.0
-# From this factor on, calls count as more frequent.
+# Calls count as more frequent from this factor on.
 MORE_OFTEN = 1.2
-# Slower parts keep at least this share of their charge when time moved off the path.
+# A slower part keeps at least this share of its added time, even if more time moved off the critical path.
 LEAST_LEFT = 0.1
 
 
@@ -126,7 +126,7 @@ def line(attribution: Attribution, most: int = 5, added_ms: float | None = None)
 
 
 def _head(attribution: Attribution, added_ms: float | None) -> str:
-    """Return the added time that the parts divide, and that of all spans where it differs."""
+    """Return the added time that is divided among the parts, and that of all spans where it differs."""
     sampled = _added(attribution.added_ms)
     if attribution.parts and attribution.added_ms <= 0:
         sampled = f"{_added(attribution.mean_ms)} on average"
@@ -206,7 +206,8 @@ def _settle_moved(
 ) -> None:
     """Charge the time that moved onto the critical path at the concurrent places ``at`` to the slower ``charges``.
 
-    If none is slower, the places stopped being concurrent: with ``otherwise``, each is charged its own moved time.
+    If none is slower, the places stopped being concurrent: given ``otherwise``, each is charged the time that moved
+    onto the path at it.
     """
     pool = float(moved[at].sum())
     slower = [charge for charge in charges if charge.ms > 0 and (charge.kind, charge.key) in kept]
@@ -245,7 +246,7 @@ def _shares(
 
 
 def _around(at: Sequence[int], before: PlaceSums, after: PlaceSums, places: Places) -> str:
-    """Explain the own time of places: around more calls, outside the spans below, or no spans below."""
+    """Return where the own time of places lies, in words: around more calls, or outside the spans below, if any."""
     below = [place for place, above in enumerate(places.above) if above in at]
     if not below:
         return "no spans below it"

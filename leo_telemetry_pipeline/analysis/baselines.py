@@ -4,8 +4,8 @@ Belongs here: choosing a baseline and its multiplier, and when it may move. Does
 judging by a baseline (judgement), storing it (store).
 
 A regression does not become normal by waiting: a baseline moves down when the dimension improved, and up only after
-its item was resolved or the level accepted. It settles with the first 28 days of its level and then follows a stable
-level only (references).
+its item was resolved or the level accepted. A new baseline rests on the first 28 days of its level, and then follows
+only a stable level (references).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -73,7 +73,7 @@ def of_history(history: History, changed: Sequence[ChangePoint], kept: Baseline 
 
 
 def _with_reference(history: History, changed: Sequence[ChangePoint], kept: Baseline) -> Baseline | None:
-    """Return a baseline of version 0001, which kept no reference, with one; None if its days left the history."""
+    """Return a baseline of version 0001 with the reference that it lacks; None if its days have left the history."""
     base = settled(history, changed, kept)
     if len(base) < LEVEL_LEAST:
         return None
@@ -91,7 +91,7 @@ def multiplier(reference: Reference, noise_dismissals: int = 0) -> float:
 
 
 def _first(parts: list[np.ndarray]) -> np.ndarray | None:
-    """Return the days of the initial baseline: the last level of two weeks or more, else the first of one week."""
+    """Return the days of the initial baseline: the last level of at least two weeks, else the first of at least one."""
     long = [part for part in parts if len(part) >= DAYS_LEAST]
     short = [part for part in parts if len(part) >= LEVEL_LEAST]
     return long[-1] if long else short[0] if short else None
@@ -124,7 +124,7 @@ def _forward(history: History, baseline: Baseline, reference: Reference) -> Base
 
 
 def _moved_by(history: History, kept: Baseline, last: np.ndarray, *, is_later: bool) -> str | None:
-    """Return how the last level replaces the normal one: improved, or the same level at a finer resolution."""
+    """Return why the last level replaces the normal one: improved, or the same at a finer resolution; else None."""
     if len(last) < DAYS_LEAST:
         return None
     level, normal = float(np.exp(history.level(last))), float(np.exp(references.of(kept).p50))

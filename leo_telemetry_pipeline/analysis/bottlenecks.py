@@ -11,7 +11,7 @@ from dataclasses import replace
 from leo_telemetry_pipeline.dimension import OTHER_KEYS, Bottleneck, Dimension, DimensionResult, Judgement, Threshold
 from leo_telemetry_pipeline.resolution import WHOLE_MS
 
-# For a configured baseline without a multiplier.
+# Multiplier of a configured baseline without one.
 DEFAULT_MULTIPLIER = 2.0
 # Baselines are learned from this many days up to the end of the window.
 HISTORY_DAYS = 90
@@ -34,7 +34,7 @@ def judge(
 
     A configured baseline takes precedence over the learned judgement, with a multiplier of 2.0 by default. A learned
     baseline is compared with the P50 since the onset, or, without a bottleneck, with the P50 of the window. Dimensions
-    in ``shared`` are not judged, since others are judged instead.
+    in ``shared`` are not judged, since their parts (one per service or kind) are.
     """
     configured = {threshold.dimension: threshold for threshold in thresholds}
     by_history = {judgement.dimension: judgement for judgement in learned}
@@ -111,7 +111,7 @@ def found(judged: Iterable[DimensionResult]) -> list[Bottleneck]:
 
 
 def _bottleneck(one: DimensionResult) -> Bottleneck:
-    # A bottleneck without these has failed the blocking check ``not_above_threshold``.
+    # The blocking check ``not_above_threshold`` rejects bottlenecks without these.
     assert one.observed_p50_ms is not None
     assert one.baseline_p50_ms is not None
     assert one.multiplier is not None

@@ -28,7 +28,7 @@ SAME_ONSET_DAYS = 1
 BEFORE, NEAR = timedelta(days=28), timedelta(days=3)
 # Causes that share a value may have so few spans that their onsets are dated further apart.
 NEAR_ONSET_DAYS = 5
-# A cause is confined to one value of an attribute if the others add at most this fraction of what it adds.
+# A cause is confined to one value of an attribute if other values add at most this fraction of the time that it adds.
 OTHERS_ADD = 0.25
 LEAST_SPANS = 5
 SEPARATED = 3.0
@@ -48,7 +48,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Cause:
-    """A common cause: work in spans of ``key`` (kind ``span``), waiting in its queue, or waiting for a person.
+    """A common cause: work in spans of ``key`` (kind ``span``), waiting in their queue, or waiting for a person.
 
     ``only``: the attribute and value it is confined to. ``representative``: the first of ``members``, which names the
     cause. ``value``: the attribute value of the slower spans, whatever their names.
@@ -65,7 +65,7 @@ class Cause:
 def periods(
     onset: date | None, start: datetime, end: datetime
 ) -> tuple[tuple[datetime, datetime], tuple[datetime, datetime]]:
-    """Return the slow part of a window (all of it without an onset) and the baseline period, end excluded."""
+    """Return the slow part of a window (all of it without an onset) and the baseline period, ends excluded."""
     if onset is None:
         return (start, end), (start - BEFORE, start)
     began = datetime.combine(onset, time(), UTC)
@@ -75,7 +75,7 @@ def periods(
 def causes_of(
     slow: Sequence[Bottleneck], window: Forest, baseline: Forest
 ) -> tuple[list[Cause], dict[Dimension, Attribution | None]]:
-    """Attribute each bottleneck between two sets of traces, and group them by cause."""
+    """Attribute the added time of each bottleneck between two sets of traces, and group bottlenecks by cause."""
     attributions, only, shared = explain(slow, window, baseline)
     onsets = {each.onset_day for each in slow}
     return group(slow, attributions, only, dict.fromkeys(onsets, shared)), attributions
@@ -84,7 +84,7 @@ def causes_of(
 def explain(
     slow: Sequence[Bottleneck], window: Forest, baseline: Forest
 ) -> tuple[dict[Dimension, Attribution | None], dict[str, Value], Shared]:
-    """Attribute bottlenecks between two sets of traces.
+    """Attribute the added time of bottlenecks between two sets of traces.
 
     Also find causes confined to a value (``only_of``), and values that slow spans share (``shared_values.slowing``).
     """
@@ -109,7 +109,8 @@ def group(
     """Group bottlenecks by cause, most added time first; each is a member of exactly one.
 
     The cause is the largest part of the added time. Among comparable parts, one with the same onset wins, then the one
-    that explains more bottlenecks. A bottleneck without attribution is its own cause (a combined dimension: its gate).
+    that explains more bottlenecks. A bottleneck without attribution is its own cause, or, if it is a combined
+    dimension, its gate is the cause.
     Causes whose slower spans share a value, which others lack, are one (``shared``: such values by onset).
     """
     explained = {each.dimension: _explained(each, attributions) for each in slow}
@@ -214,7 +215,7 @@ def _explained(slow: Bottleneck, attributions: Mapping[Dimension, Attribution | 
     for dimension in (slow.dimension, (span_type, name)):
         found = attributions.get(dimension)
         if found and found.parts:
-            # From above, the own time of a dimension is time in its spans.
+            # Own time counts as time in spans of this dimension, as it does for bottlenecks above it.
             return [(SPAN if part.kind == OWN else part.kind, part.key, part.share) for part in found.parts]
     return [(SPAN, f"{span_type}:{name}", 1.0)]
 

@@ -20,9 +20,9 @@ from leo_telemetry_pipeline.resolution import least_ratio
 
 DAYS_SINCE_LEAST = 3
 FALSE_DISCOVERIES = 0.05
-# A score of 4.0, which 1 % of stable dimensions reach in a year of weekly looks, and 2 % of daily looks.
+# A score of 4.0, which 1 % of stable dimensions reach in a year of weekly analyses, and 2 % in a year of daily ones.
 P_MOST = 0.0005
-# Days before the slower ones among which the onset is located.
+# The onset is located among the slower days and this many days before them.
 ONSET_DAYS = 28
 # Each item dismissed as noise makes the dimension's test ten times as strict.
 NOISE_DISMISSED = 10.0
@@ -38,7 +38,7 @@ class Normal:
     resolution_ms: float
 
     def ratio(self, level: float) -> float:
-        """Return the least ratio of another level to this one."""
+        """Return the least ratio of another level to this one that the resolution allows."""
         return least_ratio(float(np.exp(level)), float(np.exp(self.level)), self.resolution_ms)
 
 

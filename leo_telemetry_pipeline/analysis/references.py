@@ -4,8 +4,8 @@ Belongs here: what a reference rests on, how it moves forward along a stable lev
 from it. Does not: which level is normal (baselines), guards (judgement). Levels are logarithms without rhythm.
 
 History ends after 90 days, so a reference outlives the days it was estimated from and keeps its own uncertainty. It
-follows a stable level, a day at a time and two weeks late, but not a slower one. Its anchor, the level of its first 28
-days, never moves, so that a slow drift is found as well.
+follows a stable level, one day at a time and two weeks late, but not a slower one. Its anchor, the level of its first
+28 days, never moves, so that a slow drift is found as well.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from leo_telemetry_pipeline.dimension import Baseline
 LATE_DAYS = 14
 GUARD = float(np.log(1.15))
 LATE_MOST = 0.75 * GUARD
-# Maximum effective number of days of a reference: it follows about the last season.
+# Maximum effective number of days of a reference: it reflects roughly the last 90 days.
 DAYS_MOST = 90
 # Deviations are clipped to this many standard deviations before they change the reference.
 CLIP = 3.0
@@ -32,13 +32,14 @@ MOST = 4.0
 RECENT_DAYS = 14
 ANCHOR_ERRORS = 2.5
 FREEDOM_LEAST = 3.0
-# Autocorrelation up to one standard error counts as 0, from two in full.
+# Autocorrelation up to one standard error counts as 0, from two on in full.
 RHO_CHANCE = 1.0
 # Scores from BOUNDED_LEAST on are bounded if the history has BOUNDING_DAYS days of the reference.
 BOUNDED_LEAST = 3.0
 BOUNDING_DAYS = 14
 
-# Probability that a stable dimension reaches a score in one look: fitted to simulated years (benchmarks/bench_year.py).
+# Probability that a stable dimension reaches a score in one analysis: fitted to simulated years
+# (benchmarks/bench_year.py).
 P_SCALE = 1.5
 
 
@@ -62,7 +63,7 @@ class Reference:
     anchor_error: float
 
     def errors(self, weight: np.ndarray, count: np.ndarray) -> np.ndarray:
-        """Return the standard errors of the distance of ``count`` days of total ``weight``, in ``sigma``."""
+        """Return the standard errors of the distance of ``count`` days of total ``weight``, in units of ``sigma``."""
         return np.sqrt(noise.variance_factor(count, self.memory) / weight + self.factor(self.days) / self.days)
 
     @property
@@ -180,7 +181,7 @@ def _admitted(reference: Reference, center: float, p50: float, quality: float, p
 
 
 def distance(history: History, reference: Reference, end: int) -> Distance:
-    """Return the distance of those of the last 3, 4, ... 14 days before ``end`` that are furthest above normal."""
+    """Return the distance of the last 3, 4, ... or 14 days before ``end``, whichever are furthest above normal."""
     recent = np.flatnonzero((history.days >= end - RECENT_DAYS) & (history.days < end))
     nothing = Distance(recent, reference.p50, 0.0, 1.0)
     if len(recent) < scan.LEAST:
@@ -195,7 +196,7 @@ def distance(history: History, reference: Reference, end: int) -> Distance:
 
 
 def _scores(history: History, reference: Reference, recent: np.ndarray) -> np.ndarray:
-    """Return the mean deviation of the last 3, 4, ... days in standard errors, from t to normal (Wallace, 1959)."""
+    """Return the mean deviation of the last 3, 4, ... days, its t value converted to a normal one (Wallace, 1959)."""
     latest = recent[::-1]
     quality, count = history.quality[latest], np.arange(1, len(latest) + 1)
     weight = np.cumsum(quality**2)
@@ -243,5 +244,5 @@ def _drift(history: History, reference: Reference, recent: np.ndarray) -> list[D
 
 
 def p_value(score: float) -> float:
-    """Return the probability that a stable dimension reaches ``score`` in one look."""
+    """Return the probability that a stable dimension reaches ``score`` in one analysis."""
     return float(min(1.0, P_SCALE * np.exp(-0.5 * score**2)))

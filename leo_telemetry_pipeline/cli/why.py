@@ -144,7 +144,7 @@ def _threshold(result: DimensionResult) -> Iterator[str]:
     since = f", since {onset}" if onset else ""
     times = allowed(least)
     if is_least(least, observed, result.baseline_p50_ms):
-        times = f"at least {times}, all that whole milliseconds tell"
+        times = f"at least {times} (P50s are in whole milliseconds)"
     yield f"  observed    {milliseconds(observed)}{since}: {times}"
 
 

@@ -37,7 +37,7 @@ def manifest(last_midnight: datetime, spans: Sequence[Span] | None = None) -> di
     ``planted`` has one entry per slowdown: its dimension, its ``cause`` in words, and ``slows``: the entries of
     ``ratios`` over 1.15 that are mainly due to it, the worst first.
     """
-    # Without a planted slowdown, the P50 of few spans is higher by chance.
+    # A P50 of few spans may also be higher by chance, without a planted slowdown.
     slowed = [
         entry for entry in ratios(last_midnight, spans) if entry["ratio"] > RATIO and entry["slowdown"] is not None
     ]

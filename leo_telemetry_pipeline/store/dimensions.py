@@ -57,7 +57,7 @@ _FINE = "(s.duration_ms + s.duration_rest_us / 1000::float8)"
 
 
 def types_to_judge(seen: Iterable[str], named: Iterable[str]) -> list[str]:
-    """Return the sorted dimension types of an analysis: from the span types ``seen``, and ``named`` in thresholds."""
+    """Return the sorted dimension types of an analysis: the span types ``seen``, and those ``named`` in thresholds."""
     by_default = set(NAMED_ASSETS) | {span_type for span_type in seen if span_type not in NOT_BY_DEFAULT}
     return sorted(by_default | {dimension_type for dimension_type in named if dimension_type != GLOBAL})
 
@@ -80,7 +80,7 @@ def types_among(types: Iterable[str], span_types: Collection[str]) -> list[str]:
 def observations(types: Iterable[str], seen: Iterable[str], folds: Folds) -> tuple[str, dict[str, object]]:
     """Return SQL with one row per dimension and judged time, with the columns OBSERVED, and its parameters.
 
-    ``judged_ms`` is in whole ms; ``fine_ms`` has microseconds, and is NULL where any of its spans has none.
+    ``judged_ms`` is in whole ms; ``fine_ms`` has microseconds, and is NULL if a span that it is computed from has none.
 
     The caller adds the parameters ``from_ms`` and ``to_ms`` (range of start_time_ms, ``to_ms`` excluded) and
     ``project`` (None: all), and may set ``created_from`` and ``created_to`` (range of created_at, the latter excluded).
@@ -88,7 +88,8 @@ def observations(types: Iterable[str], seen: Iterable[str], folds: Folds) -> tup
     """
     span_types = {*NAMED_ASSETS, *NOT_BY_DEFAULT, *seen} - set(ATTRIBUTES)
     plain = sorted(word for word in types if "+" not in word and word in span_types)
-    parts = [_PLAIN.format(spans=_spans("%(plain_stored)s", folds))]
+    name = "folded_name" if folds.templates else "span_name"
+    parts = [_PLAIN.format(name=name, spans=_spans("%(plain_stored)s", folds))]
     parameters: dict[str, object] = {"reach": REACH_MS, "ahead": AHEAD_MS, "created_from": None, "created_to": None}
     parameters |= folds.parameters() | {
         "plain_stored": stored_types(plain),
@@ -101,7 +102,7 @@ def observations(types: Iterable[str], seen: Iterable[str], folds: Folds) -> tup
         parameters |= {f"type{index}": span_type, f"stored{index}": stored_types([span_type])}
         part = _COMBINED if attribute else _ATTRIBUTE
         value = _bounded("value" if attribute else f"(attributes->>%(attribute{index})s)")
-        parts.append(part.format(i=index, value=value, of=of, day=_DAY, spans=_spans(of, folds)))
+        parts.append(part.format(i=index, name=name, value=value, of=of, day=_DAY, spans=_spans(of, folds)))
     return " UNION ALL ".join(parts), parameters
 
 
@@ -149,7 +150,7 @@ _SPANS = f"""(
 
 # OFFSET 0 keeps the planner from copying the expressions, so each name and each template is computed once per span.
 _FOLDED = """(
-    SELECT day, project, span_type, {key} AS span_name, trace_id, attributes, judged_ms, fine_ms, queue_wait_ms
+    SELECT templated.*, {key} AS folded_name
     FROM (
         SELECT named.*, CASE WHEN span_type = ANY(%(folded_types)s::text[]) THEN {template} END AS template
         FROM (SELECT * FROM {spans} OFFSET 0) AS named OFFSET 0
@@ -157,7 +158,7 @@ _FOLDED = """(
 ) AS spans"""
 
 _PLAIN = """
-SELECT day, project, span_type, span_name, trace_id, judged_ms, fine_ms, queue_wait_ms
+SELECT day, project, span_type, {name}, trace_id, judged_ms, fine_ms, queue_wait_ms
 FROM {spans}"""
 
 _ATTRIBUTE = """
@@ -167,7 +168,7 @@ FROM {spans} WHERE attributes->>%(attribute{i})s <> ''"""
 
 # A span's attribute comes from its trace's handoff of the same day; other days are read only if that day has none.
 _COMBINED = """
-SELECT day, project, %(dimension{i})s, span_name || ':' || {value}, trace_id, judged_ms, fine_ms,
+SELECT day, project, %(dimension{i})s, {name} || ':' || {value}, trace_id, judged_ms, fine_ms,
        queue_wait_ms
 FROM (
     SELECT spans.*, coalesce(nullif(spans.attributes->>%(attribute{i})s, ''),

@@ -12,15 +12,17 @@ from leo_telemetry_pipeline.dimension import Dimension
 MAY_HOLD_IDS = r"[0-9/\\]"
 
 _UUID = "[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
-_UUID_SHAPE = "%%________-____-____-____-____________%%"
-# Digits and letters mixed: hexadecimal from the length of a short commit hash; others from that of a random id, with
-# digits in two places, unlike words (sendEmailV2ToUser).
+_UUID_SHAPE = "________-____-____-____-____________"
+# Mixed digits and letters: hexadecimal codes at least as long as a short commit hash; other codes at least as long as a
+# random id and with digits in two places, unlike words (sendEmailV2ToUser). Hashes of digits only count as numbers.
 _HEXADECIMAL = "(?=[a-fA-F]*[0-9])(?=[0-9]*[a-fA-F])[0-9a-fA-F]{7,}"
-_MIXED = f"{_HEXADECIMAL}|(?=[a-zA-Z]*[0-9]+[a-zA-Z]+[0-9])[0-9a-zA-Z]{{12,}}"
+_MIXED = f"{_HEXADECIMAL}|(?=[a-zA-Z]*[0-9]+[a-zA-Z]+[0-9])[0-9a-zA-Z]{{8,}}"
 _HASH = f"(?<![[:alnum:]])(?:0[xX][0-9a-fA-F]+|{_MIXED})(?![[:alnum:]])"
-# Prefilter: every name with a UUID or a hash matches this, which is faster.
+# Prefilters: every name with a hash matches both. PostgreSQL builds the states of an automaton anew for each name, so
+# loops are much faster than repetitions with a count.
+_BESIDE = "[0-9][a-zA-Z]|[a-zA-Z][0-9]"
 _LONG = "[[:alnum:]]{7}|0[xX]"
-# Also dates, times, versions and addresses. Up to two digits behind a letter are a part of a word: v1, s3, step12.
+# Numbers, dates, times, versions and addresses. Up to two digits behind a letter are a part of a word: v1, s3, step12.
 _NUMBER = "(?:(?<![[:alnum:]])[0-9]+|(?<![0-9])[0-9]{3,}(?![[:alnum:]]))(?:[-.:_T][0-9]+)*"
 _ROOTS = "/(?:home|tmp|var|usr|opt|etc|mnt|srv|root|data|private|workspace|Users)"
 _FOLDERS = r"(?:[/\\][^[:space:]/\\]+)"
@@ -49,18 +51,32 @@ class Folds:
 
 
 def template(name: str) -> str:
-    """Return SQL for the template of a name, itself SQL; percent signs are doubled, for queries with parameters."""
+    """Return SQL for the template of ``name``, an SQL expression; ``%`` is doubled, for queries with parameters."""
     without_uuids = (
-        f"CASE WHEN {name} LIKE '{_UUID_SHAPE}' THEN regexp_replace({name}, '{_UUID}', '{{uuid}}', 'g') ELSE {name} END"
+        f"CASE WHEN {name} LIKE '%%{_UUID_SHAPE}%%' THEN regexp_replace({name}, '{_UUID}', '{{uuid}}', 'g')"
+        f" ELSE {name} END"
     )
     without_hashes = (
-        f"CASE WHEN {name} ~ '{_LONG}' THEN regexp_replace({without_uuids}, '{_HASH}', '{{hash}}', 'g') ELSE {name} END"
+        f"CASE WHEN {name} ~ '{_BESIDE}' AND {name} ~ '{_LONG}'"
+        f" THEN regexp_replace({without_uuids}, '{_HASH}', '{{id}}', 'g') ELSE {without_uuids} END"
     )
-    without_ids = f"regexp_replace({without_hashes}, '{_NUMBER}', '{{id}}', 'g')"
+    without_ids = (
+        f"CASE WHEN {name} ~ '[0-9]' THEN regexp_replace({without_hashes}, '{_NUMBER}', '{{id}}', 'g') ELSE {name} END"
+    )
     return (
         f"CASE WHEN {name} !~ '{MAY_HOLD_IDS}' THEN {name}"
+        f" WHEN {_ends_in_uuid(name)} THEN left({name}, -36) || '{{uuid}}'"
         rf" WHEN {name} !~ '[/\\]' OR {name} ~ '{_NO_FILE}' THEN {without_ids}"
         f" ELSE regexp_replace({without_ids}, '{_PATH}', '{{path}}', 'g') END"
+    )
+
+
+def _ends_in_uuid(name: str) -> str:
+    """Return SQL for whether a name is a UUID behind a text without ids, which takes a fraction of matching _UUID."""
+    uuid = f"right({name}, 36)"
+    return (
+        f"({name} LIKE '%%{_UUID_SHAPE}' AND {uuid} !~ '[^0-9a-fA-F-]' AND length(replace({uuid}, '-', '')) = 32"
+        f" AND left({name}, -36) !~ '{MAY_HOLD_IDS}')"
     )
 
 

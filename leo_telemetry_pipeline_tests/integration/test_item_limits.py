@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.usefixtures("settings"), pytest.mark.counted_days]
 
 
 def summary(*keys: str, kind: str = "gate") -> findings.Summary:
-    """Return a summary in which some dimensions are bottlenecks, the first worst."""
+    """Return a summary in which some dimensions are bottlenecks, worst first."""
     bottlenecks = [Bottleneck(kind, key, 500.0 - rank, 100.0, "configured", 2.0, 10) for rank, key in enumerate(keys)]
     outcomes = dict.fromkeys(("ok", "too_few", "no_baseline", "switched_off", "pooled"), 0) | {"bottleneck": len(keys)}
     return findings.Summary(tuple(bottlenecks), outcomes, 10, 10, "exact", {})

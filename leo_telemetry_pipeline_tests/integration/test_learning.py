@@ -135,7 +135,7 @@ def test_a_hundred_stable_dimensions_over_thirty_daily_analyses_open_at_most_one
 
 
 def test_a_few_spans_per_day_are_pooled_over_days(db: Database):
-    """Lost: a person with four sub-agents a day is never told that each takes three times as long."""
+    """Lost: a person with four sub-agents per day is never told that each takes three times as long."""
     rng = random.Random(8)
     for days_ago in range(60, 0, -1):
         insert(db, handoffs(rng, days_ago, design=3.0 if days_ago <= 7 else 1.0, count=4))

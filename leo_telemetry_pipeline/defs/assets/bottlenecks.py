@@ -54,7 +54,7 @@ def bottlenecks(
     """Judge every dimension of the window."""
     measured = p50s.measured(analysis)
     if analysis.errors and not measured:
-        # Otherwise it would look like a week without bottlenecks.
+        # An empty result would look like a week without bottlenecks.
         raise dg.Failure(f"nothing could be measured: {analysis.errors[0]['error']}", allow_retries=False)
     names = shared_names.of(analysis.database)
     judged = judging.judge(

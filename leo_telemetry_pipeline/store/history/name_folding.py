@@ -6,9 +6,9 @@ Does not: folding a name (name_templates), storing decisions (folded_names), cou
 A decision is made before days are counted, from the names on them and in earlier history, and is kept.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 
 import psycopg2.extensions
 
@@ -20,15 +20,19 @@ from leo_telemetry_pipeline.store.history.watermark import Fence, lock
 from leo_telemetry_pipeline.store.name_templates import MAY_HOLD_IDS, Folds, template
 from leo_telemetry_pipeline.store.server.database import Database
 
-# Fewer names are judged one by one, however rare.
+# The names of a template with fewer of them are judged one by one, however rare they are.
 LEAST_NAMES = 20
 # A name is rare if it is seen at most this often per week,
 RARE_A_WEEK = 2
-# or if it lives this many days at most while others of its template are seen for a week or longer.
+# or if it is seen for at most this many days while others of its template are seen for a week or longer.
 RARE_DAYS = 2
 WEEK = 7
-# Maximum number of names examined per span type: a random choice, in which frequent templates appear.
+# In less than a week, names of nightly jobs are rare, too. As many names as this are ids, and would bloat the history.
+MANY_NAMES = 1_000
+# Maximum number of names examined per span type. They are chosen at random, so frequent templates still appear.
 MOST_NAMES = 5_000
+# Days of history in which earlier names of a template are looked for.
+EARLIER_DAYS = 28
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ def _is_mostly_rare(names: Sequence[NameUse]) -> bool:
     if len(names) < LEAST_NAMES:
         return False
     days = (max(use.last for use in names) - min(use.first for use in names)).days + 1
+    if days < WEEK and len(names) < MANY_NAMES:
+        return False
     return 2 * sum(_is_rare(use, days) for use in names) > len(names)
 
 
@@ -89,26 +95,31 @@ def _found(database: Database, days: Sequence[date], known: Folds) -> dict[Dimen
     if not days:
         return {}
     rows = database.rows(_USES.format(days=uncounted_days.condition(days)), {"most": MOST_NAMES})
-    uses = [use for row in rows if ((use := NameUse(*row)).span_type, use.template) not in known.templates]
-    candidates = to_fold(uses)
-    if not candidates:
-        return {}
-    names = [use for uses in candidates.values() for use in uses]
-    earlier = {
-        row[:2]: row[2:]
-        for row in database.rows(
-            _EARLIER,
-            {"types": [use.span_type for use in names], "names": [use.name for use in names], "days": list(days)},
-        )
+    uses = {
+        (use.span_type, use.name): use
+        for row in rows
+        if ((use := NameUse(*row)).span_type, use.template) not in known.templates
     }
-    return to_fold(_with_history(use, earlier) for use in names)
+    if not uses:
+        return {}
+    # Analyses that run daily count one day at a time: only history shows how rare its names are.
+    templates = {(use.span_type, use.template) for use in uses.values()}
+    parameters = {
+        "types": sorted({span_type for span_type, _ in templates}),
+        "templates": sorted(map(":".join, templates)),
+        "days": list(days),
+        "since": max(days) - timedelta(days=EARLIER_DAYS),
+    }
+    for row in database.rows(_EARLIER, parameters):
+        earlier = NameUse(*row)
+        name = earlier.span_type, earlier.name
+        uses[name] = _together(uses[name], earlier) if name in uses else earlier
+    return to_fold(uses.values())
 
 
-def _with_history(use: NameUse, earlier: Mapping[Dimension, tuple[int, date, date]]) -> NameUse:
-    if (use.span_type, use.name) not in earlier:
-        return use
-    spans, first, last = earlier[use.span_type, use.name]
-    return replace(use, spans=use.spans + spans, first=min(use.first, first), last=max(use.last, last))
+def _together(use: NameUse, earlier: NameUse) -> NameUse:
+    first, last = min(use.first, earlier.first), max(use.last, earlier.last)
+    return replace(use, spans=use.spans + earlier.spans, first=first, last=last)
 
 
 _USES = f"""
@@ -126,12 +137,18 @@ SELECT span_type, span_name, template, spans, first_day, last_day FROM (
 ) AS used
 WHERE template <> span_name
 """
-_EARLIER = """
-SELECT h.dimension_type, h.dimension_key, sum(h.count)::bigint, min(h.day), max(h.day)
-FROM unnest(%(types)s::text[], %(names)s::text[]) AS u (of_type, of_name)
-JOIN duration_histograms AS h ON h.dimension_type = u.of_type AND h.dimension_key = u.of_name
-WHERE NOT h.day = ANY(%(days)s::date[])
-GROUP BY 1, 2
+_EARLIER = f"""
+SELECT dimension_type, dimension_key, template, spans, first_day, last_day FROM (
+    SELECT dimension_type, dimension_key, spans, first_day, last_day, {template("dimension_key")} AS template
+    FROM (
+        SELECT dimension_type, dimension_key, sum(count)::bigint AS spans, min(day) AS first_day, max(day) AS last_day
+        FROM duration_histograms
+        WHERE dimension_type = ANY(%(types)s) AND day >= %(since)s AND NOT day = ANY(%(days)s::date[])
+          AND dimension_key ~ '{MAY_HOLD_IDS}'
+        GROUP BY 1, 2
+    ) AS keys
+) AS earlier
+WHERE dimension_type || ':' || template = ANY(%(templates)s)
 """
 
 

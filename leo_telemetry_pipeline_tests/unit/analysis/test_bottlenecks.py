@@ -165,7 +165,7 @@ def test_no_results_give_no_judgements():
 
 
 def test_pooled_keys_are_not_a_bottleneck():
-    """Lost: an item about a dimension without a name."""
+    """Lost: people get an item about a dimension without a name."""
     judged = judge(
         measured(("gate", OTHER_KEYS, 900.0, 50), ("gate", "A", 900.0, 50)),
         configured(("gate", OTHER_KEYS, True, 100.0, 2.0, None), ("gate", "A", True, 100.0, 2.0, None)),

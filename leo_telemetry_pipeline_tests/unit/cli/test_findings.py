@@ -94,7 +94,7 @@ def test_no_bottleneck_and_too_little_data_are_distinguished() -> None:
 
 
 def test_folded_and_shared_names_are_reported() -> None:
-    """Lost: why a name with an id has no judgement of its own."""
+    """Lost: nobody learns why a name with an id has no judgement of its own."""
     last = run()
     assert last.output_ref is not None
     folded = ["operation:GET /users/{id}", *(f"job:{n}-{{uuid}}" for n in "abcdef")]

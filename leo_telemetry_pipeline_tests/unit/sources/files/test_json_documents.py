@@ -49,6 +49,27 @@ def test_an_otlp_request_may_be_bare_wrapped_or_pretty_printed(tmp_path, content
     assert found[0].project == "shop"
 
 
+IDS = {"traceId": "69c9af76f18d6313ce707c6c6787a767", "name": "work"}
+JAEGER = {"traceID": "69c9af76f18d6313ce707c6c6787a767", "spanID": "45829a22fb37204c", "operationName": "work"}
+NANOSECONDS = {"startTimeUnixNano": "1770000000000000000", "endTimeUnixNano": "1770000000000460000"}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"resourceSpans": [{"scopeSpans": [{"spans": [IDS | {"spanId": "45829a22fb37204c"} | NANOSECONDS]}]}]},
+        IDS | {"id": "45829a22fb37204c", "timestamp": 1_770_000_000_000_000, "duration": 460},
+        JAEGER | {"startTime": 1_770_000_000_000_000, "duration": 460},
+    ],
+    ids=["OpenTelemetry", "Zipkin", "Jaeger"],
+)
+def test_microseconds_are_kept_from_each_format_that_has_them(tmp_path, document):
+    """Lost: work of half a millisecond would be 0 ms, and getting 50 % slower is not seen."""
+    (made,) = read_bytes(tmp_path, json.dumps(document).encode(), "f.json")
+    assert isinstance(made, Span)
+    assert (made.duration_ms, made.duration_rest_us) == (0, 460)
+
+
 def test_requests_with_logs_and_metrics_are_skipped(tmp_path):
     """Lost: real bad lines, hidden in a list with requests that are not errors."""
     bodies: list[dict] = [{"resourceLogs": []}, {"resourceMetrics": []}, {}]

@@ -22,16 +22,19 @@ def uses(count: int, spans: int, *, lives: int = 1, days: int = 1) -> Iterator[N
 @pytest.mark.parametrize(
     ("names", "is_folded"),
     [
-        (uses(90, 1), True),
+        (uses(90, 1, days=7), True),
+        # In less than a week, nightly jobs and shards are seen as rarely; a thousand names are ids.
+        (uses(90, 1, days=6), False),
+        (uses(1_000, 1), True),
         (uses(90, 2, days=30), True),
-        (uses(LEAST_NAMES - 1, 1), False),
-        (uses(90, 3), False),
+        (uses(LEAST_NAMES - 1, 1, days=7), False),
+        (uses(90, 3, lives=7, days=7), False),
         # A session of twenty steps is over after a day, however often its id was seen.
         (uses(90, 20, days=30), True),
         (uses(90, 20, days=3), False),
         # Nightly jobs have numbers too, and each has a normal duration of its own.
         (uses(90, 30, lives=30, days=30), False),
-        # Once a week is too rare for that.
+        # A job that runs once per week is too rare for that.
         (uses(90, 4, lives=22, days=30), True),
     ],
 )
@@ -42,12 +45,14 @@ def test_names_are_folded_if_most_are_too_rare_to_be_judged(names: Iterator[Name
 
 def test_a_few_frequent_names_do_not_keep_the_others_from_being_folded():
     """Lost: one busy user would make all others invisible."""
-    busy = [NameUse("operation", f"GET /users/9{n}", "GET /users/{id}", 5_000, FIRST, FIRST) for n in range(10)]
+    last = FIRST + timedelta(days=6)
+    busy = [NameUse("operation", f"GET /users/9{n}", "GET /users/{id}", 5_000, FIRST, last) for n in range(10)]
     assert set(to_fold([*uses(60, 1), *busy])) == {ROUTE}
 
 
 def test_types_and_templates_are_decided_one_by_one():
-    """Lost: steps 101 to 105 of a type would be judged together because it also has ids."""
-    steps = [NameUse("operation", f"step {n}", "step {id}", 900, FIRST, FIRST) for n in range(30)]
-    other = [NameUse("tool", f"GET /users/{n}", "GET /users/{id}", 900, FIRST, FIRST) for n in range(30)]
-    assert set(to_fold([*uses(60, 1), *steps, *other])) == {ROUTE}
+    """Lost: numbered steps of a type would be judged together because other names of that type hold ids."""
+    last = FIRST + timedelta(days=6)
+    steps = [NameUse("operation", f"step {n}", "step {id}", 900, FIRST, last) for n in range(30)]
+    other = [NameUse("tool", f"GET /users/{n}", "GET /users/{id}", 900, FIRST, last) for n in range(30)]
+    assert set(to_fold([*uses(60, 1, days=7), *steps, *other])) == {ROUTE}
