@@ -57,7 +57,8 @@ def test_a_slow_model_that_only_hooks_measure_is_one_cause_with_its_name(models:
     [cause] = causes(list(model_sessions.weeks(14, MIDNIGHT, models, hooks=True)))
     assert cause.value == ("model", MODEL)
     assert cause.representative.dimension_type == "subagent"
-    assert PROMPT in {member.slow.name for member in cause.members}
+    shares = {member.slow.name: member.share for member in cause.members}
+    assert shares[PROMPT] == pytest.approx(1.0, abs=0.05)
     agents = [member.slow for member in cause.members if member.slow.dimension_type == "subagent"]
     assert cause.representative == max(agents, key=lambda slow: slow.added_ms * slow.sample_count)
 
