@@ -165,7 +165,8 @@ def _fold(causes: list[Cause], value: Value, slowed: Slowed, explained: Mapping[
     first, *others = sorted(causes, key=rank)
     members = (*first.members, *(member for cause in others for member in cause.members))
     # Spans that are named after it need no other name.
-    return replace(first, members=members, value=None if value[1] in first.representative.name else value)
+    is_named = f":{first.representative.dimension_key}".endswith(f":{value[1]}")
+    return replace(first, members=members, value=None if is_named else value)
 
 
 def _shared(member: Member, slowed: Slowed, explained: Mapping[Dimension, Sequence[Part]]) -> Member:

@@ -31,7 +31,7 @@ MOSTLY, AT_ALL = 0.5, 0.1
 
 @dataclass(frozen=True)
 class Slowed:
-    """Keys of spans that a value slows, and of spans that contain some of them and have no such attribute."""
+    """Keys of spans that a value slows, and of spans that contain some of them and have no other value."""
 
     keys: frozenset[str]
     around: frozenset[str]
@@ -72,9 +72,15 @@ class _Side:
         judged = self._trees.judged[self.rows[key]]
         return judged[has], judged[~has]
 
-    def lacks(self, key: str, name: str) -> bool:
-        """Return whether most spans of a key do not have an attribute."""
-        return 2 * int((self._texts_of(key, name) == "").sum()) > len(self.rows[key])
+    def never_had(self, value: Value) -> bool:
+        """Return whether no span has a value, but some have another one."""
+        texts = [self._texts_of(key, value[0]) for key in self.rows]
+        return any((of_key != "").any() for of_key in texts) and not any((of_key == value[1]).any() for of_key in texts)
+
+    def has_other(self, key: str, value: Value) -> bool:
+        """Return whether most spans of a key have another value of the attribute."""
+        texts = self._texts_of(key, value[0])
+        return 2 * int(((texts != "") & (texts != value[1])).sum()) > len(texts)
 
     def around(self, keys: Iterable[str]) -> dict[str, float]:
         """Return the keys of spans that have spans of ``keys``, of another name, below them, each with its share."""
@@ -122,9 +128,10 @@ def _slowed(value: Value, keys: Iterable[str], after: _Side, before: _Side) -> S
     is_alone = (
         all(change.log > limit for change in having.values())
         and all(lacking[key].log <= SAME_CHANGE * having[key].log for key in slower.intersection(lacking))
-        and any(change.log <= limit for change in lacking.values())
+        # A value that all spans have since the onset differs from the others in time.
+        and (any(change.log <= limit for change in lacking.values()) or before.never_had(value))
     )
-    around = [key for key, share in after.around(slower).items() if share >= AT_ALL and after.lacks(key, value[0])]
+    around = [key for key, share in after.around(slower).items() if share >= AT_ALL and not after.has_other(key, value)]
     return Slowed(slower, frozenset(around)) if is_alone else None
 
 
