@@ -19,7 +19,7 @@ HISTORY_DAYS = 90
 # 100 * 1.15 is 114.99999999999999 in floating point.
 ROUNDING = 1 + 1e-12
 
-JUDGED = ("ok", "bottleneck")
+JUDGED = ("ok", "bottleneck", "mix", "like_whole")
 NOT_JUDGED = ("too_few", "no_baseline", "switched_off", "pooled", "shared")
 
 
@@ -53,7 +53,7 @@ def _judged(
     is_configured = threshold.baseline_source == "configured"
     outcome = own.outcome if own and not is_configured else None
     decides = own if outcome in JUDGED else None
-    slower = own if outcome == "bottleneck" else None
+    slower = own if outcome in ("bottleneck", "mix", "like_whole") else None
     learned_p50_ms = decides.baseline.p50_ms if decides and decides.baseline else None
     baseline_p50_ms = threshold.baseline_p50_ms if is_configured else learned_p50_ms
     observed_p50_ms = slower.observed_p50_ms if slower else one.p50_ms
@@ -69,7 +69,7 @@ def _judged(
     elif baseline_p50_ms is None or observed_p50_ms is None:
         outcome = "no_baseline"
     elif (is_configured or slower) and is_above(observed_p50_ms, baseline_p50_ms, multiplier):
-        outcome = "bottleneck"
+        outcome = slower.outcome if slower else "bottleneck"
     else:
         outcome = "ok"
     return replace(

@@ -25,6 +25,8 @@ DAYS_LEAST = 14
 LEVEL_LEAST = 7
 SETTLED_DAYS = 28
 OUTLIER = 2.5
+# Evidence of a baseline: the day since which the mix of work is another one.
+MIXED_SINCE = "mixed_since"
 
 
 @dataclass(frozen=True)

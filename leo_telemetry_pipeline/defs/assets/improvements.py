@@ -14,7 +14,7 @@ from leo_telemetry_pipeline.defs.assets.bottlenecks import BOTTLENECKS
 from leo_telemetry_pipeline.defs.assets.causes import CAUSES
 from leo_telemetry_pipeline.defs.assets.learning import LEARNED
 from leo_telemetry_pipeline.defs.resources import Analysis
-from leo_telemetry_pipeline.store import folded_names
+from leo_telemetry_pipeline.store import folded_names, name_slices
 
 
 @analysis_asset(
@@ -42,6 +42,8 @@ def continuous_improvements(
         causes=tuple(CAUSES.get(analysis)),
         folded=tuple(one.name for one in judged if one.dimension in templates),
         shared=tuple(one.name for one in judged if one.outcome == "shared"),
+        mixes=tuple(one for one in LEARNED.get(analysis) if one.mix),
+        slices_left_out=name_slices.left_out(analysis.database),
         lacking=judging.lacking(judged, LEARNED.get(analysis)),
     )
     output_ref = findings.conclude(

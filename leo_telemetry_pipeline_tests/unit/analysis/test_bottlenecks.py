@@ -160,7 +160,7 @@ def test_no_results_give_no_judgements():
     judged = judge(measured(), configured())
     assert (judged, bottlenecks.found(judged)) == ([], [])
     assert bottlenecks.count_outcomes(judged) == dict.fromkeys(
-        ("ok", "bottleneck", "too_few", "no_baseline", "switched_off", "pooled", "shared"), 0
+        (*bottlenecks.JUDGED, "too_few", "no_baseline", "switched_off", "pooled", "shared"), 0
     )
 
 
