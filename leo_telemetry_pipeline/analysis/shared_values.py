@@ -57,14 +57,20 @@ class _Side:
         self.rows = {key: np.array(found) for key, found in rows.items()}
         self._texts: dict[tuple[str, str], np.ndarray] = {}
 
-    def values(self, keys: Iterable[str]) -> list[Value]:
-        """Return the values that spans of the keys have often enough; names with too many values hold ids."""
-        counts: Counter[Value] = Counter()
-        for key in {*keys}.intersection(self.rows):
+    def values(self, keys: Iterable[str]) -> dict[Value, list[str]]:
+        """Return the values, each with those keys whose spans have it often enough.
+
+        Attributes with too many values hold ids.
+        """
+        found: dict[Value, list[str]] = defaultdict(list)
+        texts: dict[str, set[str]] = defaultdict(set)
+        for key in keys:
             for name in {name for row in self.rows[key] for name in mapping(self._trees.attributes[row])}:
-                counts.update((name, text) for text in self._texts_of(key, name) if text)
-        of_name = Counter(name for name, _ in counts)
-        return sorted(v for v, count in counts.items() if count >= LEAST_SPANS and of_name[v[0]] <= MOST_VALUES)
+                counts = Counter(text for text in self._texts_of(key, name) if text)
+                texts[name].update(counts)
+                for text in [text for text, count in counts.items() if count >= LEAST_SPANS]:
+                    found[name, text].append(key)
+        return {value: found[value] for value in sorted(found) if len(texts[value[0]]) <= MOST_VALUES}
 
     def times(self, key: str, value: Value) -> tuple[np.ndarray, np.ndarray]:
         """Return the judged times of the spans of a key that have a value, and of those that lack it."""
@@ -106,8 +112,8 @@ def slowing(window: Forest, baseline: Forest, slow: Iterable[str]) -> dict[Value
     keys = sorted(after.rows.keys() & before.rows.keys())
     known = {*slow}.intersection(keys)
     found = {}
-    for value in after.values(keys):
-        if any(_is_slower(_changes(value, key, after, before)[0]) for key in keys):
+    for value, having in after.values(keys).items():
+        if sum(_is_slower(_changes(value, key, after, before)[0]) for key in having) >= LEAST_NAMES:
             slowed = _slowed(value, keys, after, before)
             if slowed and not known.isdisjoint(slowed.keys | slowed.around):
                 found[value] = slowed
