@@ -46,7 +46,7 @@ def parts(full: bool) -> list[str]:
 def run(part: str, seed: int, full: bool) -> list[Figure]:
     """Analyse a month with one slowdown and check the findings and trends."""
     with generate.server() as (home, target), closing(Database(target)) as database:
-        return judged(part, seed, full, database, partial(_ask, home))
+        return judged(part, seed, full, database, partial(ask_in, home))
 
 
 def judged(part: str, seed: int, full: bool, database: Database, ask: Callable[..., Any]) -> list[Figure]:
@@ -61,7 +61,7 @@ def judged(part: str, seed: int, full: bool, database: Database, ask: Callable[.
     return [named(plant, what, found["bottlenecks"], titles), shown(plant, what, days)]
 
 
-def _ask(home: Path, *words: str) -> Any:
+def ask_in(home: Path, *words: str) -> Any:
     """Run a command in a home and return its JSON output."""
     command = [sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli", *words]
     done = subprocess.run(

@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any
 
+from leo_telemetry_pipeline.mix import Mix
 from leo_telemetry_pipeline.resolution import WHOLE_MS, least_ratio
+from leo_telemetry_pipeline.slow_calls import SlowCalls
 
 # Type and key.
 Dimension = tuple[str, str]
@@ -56,7 +58,7 @@ class Baseline(OfDimension):
 
     @property
     def moved(self) -> str:
-        """How the last analysis changed it: learned, settling, kept, improved or accepted."""
+        """How the last analysis changed it: learned, settling, kept, improved, mixed or accepted."""
         return self.evidence.get("moved", "kept")
 
     @property
@@ -87,7 +89,9 @@ class Judgement(OfDimension):
 
     ``multiplier`` is the effective one, configured or learned. ``ratio`` is the least that ``resolution_ms``, the
     coarser one of window and baseline, allows. ``p_limit`` is the highest ``p_value`` that counts as a discovery among
-    all dimensions of the run.
+    all dimensions of the run. ``tail`` is the judgement of the slowest fifth of the calls, if it has a reference; in
+    it, P50s are geometric means of that fifth, and ``slow_calls`` are known if it is slow. ``mix``: why it is not a
+    bottleneck. ``is_like_whole``: a slow slice, but no slower than the other slices of its dimension.
     """
 
     guards: tuple[Guard, ...]
@@ -104,13 +108,21 @@ class Judgement(OfDimension):
     p_value: float = 1.0
     p_limit: float = 0.0
     resolution_ms: float = 0.0
+    tail: "Judgement | None" = None
+    slow_calls: SlowCalls | None = None
+    mix: Mix | None = None
+    is_like_whole: bool = False
 
     @property
     def outcome(self) -> str:
-        """One of ok, bottleneck and not_enough_data."""
+        """One of ok, bottleneck, mix, like_whole and not_enough_data."""
         if not self.is_enough:
             return "not_enough_data"
-        return "bottleneck" if all(guard.passed for guard in self.guards) else "ok"
+        if self.mix:
+            return "mix"
+        if not all(guard.passed for guard in self.guards):
+            return "ok"
+        return "like_whole" if self.is_like_whole else "bottleneck"
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON form, without the dimension."""
@@ -127,6 +139,9 @@ class Judgement(OfDimension):
             "p_value": self.p_value,
             "p_limit": self.p_limit,
             "resolution_ms": self.resolution_ms,
+            "tail": self.tail and self.tail.as_json(),
+            "slow_calls": self.slow_calls and asdict(self.slow_calls),
+            "mix": self.mix and self.mix.as_json(),
             "guards": [asdict(guard) for guard in self.guards],
             "p50_ms": base and base.p50_ms,
             "learned_multiplier": base and base.multiplier,
@@ -152,6 +167,10 @@ class Judgement(OfDimension):
             *(_read(kept[column]) for column in _ONSET),
             *(kept[column] for column in ("score", "p_value", "p_limit")),
             resolution_ms=kept.get("resolution_ms", WHOLE_MS),
+            tail=cls.from_json(*name, kept["tail"]) if kept.get("tail") else None,
+            slow_calls=SlowCalls(**kept["slow_calls"]) if kept.get("slow_calls") else None,
+            mix=Mix.from_json(kept["mix"]) if kept.get("mix") else None,
+            is_like_whole=kept["outcome"] == "like_whole",
         )
 
 
@@ -185,7 +204,8 @@ class DimensionResult(OfDimension):
     """A run's result for a dimension, one row of ``dimension_p50``; times in ms.
 
     ``outcome`` is None until it is judged. ``resolution_ms`` applies to a learned baseline; the comparison with a
-    configured one is exact. ``learned`` is the judgement against the learned baseline.
+    configured one is exact. With ``slow_calls``, it is a bottleneck by these, and the observed P50 is theirs.
+    ``learned`` is the judgement against the learned baseline.
     """
 
     sample_count: int
@@ -206,6 +226,7 @@ class DimensionResult(OfDimension):
     p_value: float | None = None
     evidence_trace_ids: list[str] | None = None
     resolution_ms: float | None = None
+    slow_calls: SlowCalls | None = None
     learned: Judgement | None = None
 
     @property
@@ -220,7 +241,9 @@ class DimensionResult(OfDimension):
 class Bottleneck(OfDimension):
     """Dimension over its threshold; times in ms. Fields after ``p_value`` are set once it is explained.
 
-    ``cause`` names the dimension that makes it slow, possibly itself.
+    ``cause`` names the dimension that makes it slow, possibly itself; ``slow_value`` is what its slower spans have in
+    common with those of others, such as ``model=opus``. With ``slow_calls``, only these are slow, and the observed P50
+    is theirs.
     """
 
     observed_p50_ms: float
@@ -236,7 +259,14 @@ class Bottleneck(OfDimension):
     measured: list[str] = field(default_factory=list)
     set_apart_by: list[str] = field(default_factory=list)
     cause: str | None = None
+    slow_value: str | None = None
     resolution_ms: float = 0.0
+    slow_calls: SlowCalls | None = None
+
+    @property
+    def slow_count(self) -> float:
+        """The number of slow spans in the window: all of them, unless only a minority is slow."""
+        return self.sample_count * (self.slow_calls.share if self.slow_calls else 1.0)
 
     @property
     def ratio(self) -> float:
@@ -250,28 +280,7 @@ class Bottleneck(OfDimension):
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON form for ``output_ref`` and items."""
-        return {name: getattr(self, name) for name in _KEPT} | {"onset_day": _written(self.onset_day)}
-
-
-_KEPT = (
-    "dimension_type",
-    "dimension_key",
-    "observed_p50_ms",
-    "baseline_p50_ms",
-    "baseline_source",
-    "multiplier",
-    "ratio",
-    "resolution_ms",
-    "sample_count",
-    "onset_day",
-    "p_value",
-    "lost_ms_a_week",
-    "why",
-    "measured",
-    "set_apart_by",
-    "cause",
-    "evidence_trace_ids",
-)
+        return asdict(self) | {"ratio": self.ratio, "onset_day": _written(self.onset_day)}
 
 
 @dataclass(frozen=True)
@@ -297,12 +306,14 @@ class Explanation(OfDimension):
 class ExplainedCause(Explanation):
     """Cause, named by its best matching dimension, and the other bottlenecks that it explains as ``members``.
 
-    ``kind`` and ``key`` identify what takes the added time (see analysis.causes.Cause).
+    ``kind`` and ``key`` identify what takes the added time, ``value`` what its slower spans have in common (see
+    analysis.causes.Cause).
     """
 
     kind: str = "span"
     key: str = ""
     members: tuple[Explanation, ...] = ()
+    value: str | None = None
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> "ExplainedCause":

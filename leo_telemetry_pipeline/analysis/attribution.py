@@ -49,7 +49,7 @@ class AddedPart:
 
     ``kind``: ``span`` (a span below), ``own`` (the dimension's own work), ``queue`` (waiting for ``key`` to begin),
     ``wait`` (for a person) or ``call`` (between client and server spans). ``calls_*``: mean number of calls per
-    span of the dimension. ``note``: explains own time.
+    span of the dimension; ``is_called_more``: significantly. ``note``: explains own time.
     """
 
     kind: str
@@ -58,6 +58,7 @@ class AddedPart:
     calls_before: float
     calls_after: float
     note: str = ""
+    is_called_more: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,7 @@ def _name(part: AddedPart) -> str:
     if part.kind == OWN:
         note = f" ({part.note})" if part.note and part.share >= MOSTLY else ""
         return (f"own time in {service}" if service else "own time") + note
-    more = part.calls_after / part.calls_before if part.calls_before else 0.0
-    often = f" ({part.calls_after:.1f} calls, were {part.calls_before:.1f})" if more == 0.0 or more > MORE_OFTEN else ""
+    often = f" ({part.calls_after:.1f} calls, were {part.calls_before:.1f})" if part.is_called_more else ""
     return f"{within}{often}"
 
 
@@ -238,10 +238,10 @@ def _shares(
         at = [place for place, of in enumerate(places.keys) if of == key]
         if kind == CALL:
             at = [place for place, link in places.links.items() if places.ends[link] == key]
+        old, new = (float(side.calls[at].sum()) for side in (before, after))
         note = _around(at, before, after, places) if kind == OWN else ""
-        found.append(
-            AddedPart(kind, key, float(ms / total), float(before.calls[at].sum()), float(after.calls[at].sum()), note)
-        )
+        is_more = any(_is_called_more(before, after, place) for place in at)
+        found.append(AddedPart(kind, key, float(ms / total), old, new, note, is_more))
     return tuple(sorted(found, key=lambda part: (-part.share, part.kind, part.key)))
 
 
@@ -250,10 +250,19 @@ def _around(at: Sequence[int], before: PlaceSums, after: PlaceSums, places: Plac
     below = [place for place, above in enumerate(places.above) if above in at]
     if not below:
         return "no spans below it"
-    more = [place for place in below if after.calls[place] > MORE_OFTEN * before.calls[place]]
+    more = [place for place in below if _is_called_more(before, after, place)]
     if not more:
         return "outside the spans below it"
     place = max(more, key=lambda each: after.calls[each] - before.calls[each])
     key, service = plain(places.keys[place])
     name = f"{key} in {service}" if service else key
     return f"around {after.calls[place]:.1f} calls of {name}, were {before.calls[place]:.1f}"
+
+
+def _is_called_more(before: PlaceSums, after: PlaceSums, place: int) -> bool:
+    """Return whether a place is called more often per call of its parent, by more than chance."""
+    old, new = before.rate[place], after.rate[place]
+    if old == 0:
+        return new * len(after.awaited) >= LEAST_TO_TEST
+    error = math.sqrt(before.rate_variance[place] + after.rate_variance[place])
+    return new > MORE_OFTEN * old and math.log(new / old) > SEPARATED * error

@@ -4,20 +4,23 @@ Belongs here: choosing a baseline and its multiplier, and when it may move. Does
 judging by a baseline (judgement), storing it (store).
 
 A regression does not become normal by waiting: a baseline moves down when the dimension improved, and up only after
-its item was resolved or the level accepted. A new baseline rests on the first 28 days of its level, and then follows
-only a stable level (references).
+its item was resolved or the level accepted, or two weeks after its mix changed. A new baseline rests on the first 28
+days of its level, and then follows a stable level only (references).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 
-from leo_telemetry_pipeline.analysis import references
-from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST, ChangePoint, date_of
+from leo_telemetry_pipeline.analysis import references, tails
+from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST, ChangePoint, date_of, day_number
 from leo_telemetry_pipeline.analysis.levels import (
+    ACCEPTED_LEAST,
     DAYS_LEAST,
     LEVEL_LEAST,
+    MIXED_SINCE,
     SETTLED_DAYS,
     Days,
     History,
@@ -28,8 +31,6 @@ from leo_telemetry_pipeline.analysis.levels import (
 from leo_telemetry_pipeline.analysis.references import Reference
 from leo_telemetry_pipeline.dimension import Baseline, Dimension
 from leo_telemetry_pipeline.resolution import least_ratio
-
-ACCEPTED_LEAST = 3
 
 MULTIPLIER_LEAST = 1.15
 MULTIPLIER_ERRORS = 3.0
@@ -44,9 +45,10 @@ def learn(
     before = {baseline.dimension: baseline for baseline in kept}
     learned = {}
     for history in days.histories:
-        baseline = of_history(history, changed.get(history.name, ()), before.pop(history.name, None))
+        of_dimension = before.pop(history.name, None)
+        baseline = of_history(history, changed.get(history.name, ()), of_dimension)
         if baseline:
-            learned[history.name] = baseline
+            learned[history.name] = tails.with_tail(history, baseline, of_dimension)
     learned |= {name: _as_kept(baseline) for name, baseline in before.items()}
     return dict(sorted(learned.items()))
 
@@ -63,6 +65,10 @@ def of_history(history: History, changed: Sequence[ChangePoint], kept: Baseline 
     is_later = len(last) > 0 and len(changed) > 0 and int(history.days[last[0]]) > start_of(kept)
     if is_later and kept.may_rise and len(last) >= ACCEPTED_LEAST:
         return _learned(history, last[:SETTLED_DAYS], "accepted", kept.noise_dismissals)
+    if (since := tails.accepted(history, kept)) is not None:
+        return _learned(history, since, "accepted", kept.noise_dismissals)
+    if len(mixed := _since_mixed(history, kept)) >= DAYS_LEAST:
+        return _learned(history, mixed[:SETTLED_DAYS], "mixed", kept.noise_dismissals)
     if moved := _moved_by(history, kept, last, is_later=is_later):
         return _learned(history, last[:SETTLED_DAYS], moved, kept.noise_dismissals)
     base = settled(history, changed, kept)
@@ -121,6 +127,12 @@ def _forward(history: History, baseline: Baseline, reference: Reference) -> Base
         multiplier=multiplier(moved, baseline.noise_dismissals),
         evidence={**baseline.evidence, "reference": moved.as_json()},
     )
+
+
+def _since_mixed(history: History, kept: Baseline) -> np.ndarray:
+    """Return the indices of the days since the mix of work is another one; none if it is the same."""
+    since = kept.evidence.get(MIXED_SINCE)
+    return np.flatnonzero(history.days >= day_number(date.fromisoformat(since)) if since else [])
 
 
 def _moved_by(history: History, kept: Baseline, last: np.ndarray, *, is_later: bool) -> str | None:

@@ -6,16 +6,17 @@ Belongs here: choosing causes from attributions, and grouping bottlenecks by cau
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 
-from leo_telemetry_pipeline.analysis import links, noise
+from leo_telemetry_pipeline.analysis import links, noise, shared_values
 from leo_telemetry_pipeline.analysis.attribution import Attribution, attribute
 from leo_telemetry_pipeline.analysis.critical_path import Forest, attribute_of
 from leo_telemetry_pipeline.analysis.places import OWN, SPAN
 from leo_telemetry_pipeline.analysis.services import SERVICE, plain
+from leo_telemetry_pipeline.analysis.shared_values import Slowed, Value
 from leo_telemetry_pipeline.dimension import Bottleneck, Dimension
 
 # A part may be the cause if its share is at least this fraction of the largest part's share.
@@ -25,10 +26,18 @@ SAME_ONSET_DAYS = 1
 # Length of the baseline before an onset, and the gap between them: noise may date an onset one day late, and a
 # weekend without spans two more.
 BEFORE, NEAR = timedelta(days=28), timedelta(days=3)
+# Causes that share a value may have so few spans that their onsets are dated further apart.
+NEAR_ONSET_DAYS = 5
 # A cause is confined to one value of an attribute if other values add at most this fraction of the time that it adds.
 OTHERS_ADD = 0.25
 LEAST_SPANS = 5
 SEPARATED = 3.0
+
+
+# Kind, key and share of a part of the added time.
+Part = tuple[str, str, float]
+# Values that slower spans share.
+Shared = Mapping[Value, Slowed]
 
 
 @dataclass(frozen=True)
@@ -44,14 +53,15 @@ class Cause:
     """A common cause: work in spans of ``key`` (kind ``span``), waiting in their queue, or waiting for a person.
 
     ``only``: the attribute and value it is confined to. ``representative``: the first of ``members``, which names the
-    cause.
+    cause. ``value``: the attribute value of the slower spans, whatever their names.
     """
 
     kind: str
     key: str
-    only: tuple[str, str] | None
+    only: Value | None
     representative: Bottleneck
     members: tuple[Member, ...]
+    value: Value | None = None
 
 
 def periods(
@@ -68,14 +78,18 @@ def causes_of(
     slow: Sequence[Bottleneck], window: Forest, baseline: Forest
 ) -> tuple[list[Cause], dict[Dimension, Attribution | None]]:
     """Attribute the added time of each bottleneck between two sets of traces, and group bottlenecks by cause."""
-    attributions, only = explain(slow, window, baseline)
-    return group(slow, attributions, only), attributions
+    attributions, only, shared = explain(slow, window, baseline)
+    onsets = {each.onset_day for each in slow}
+    return group(slow, attributions, only, dict.fromkeys(onsets, shared)), attributions
 
 
 def explain(
     slow: Sequence[Bottleneck], window: Forest, baseline: Forest
-) -> tuple[dict[Dimension, Attribution | None], dict[str, tuple[str, str]]]:
-    """Attribute bottlenecks' added time between two sets of traces; find causes confined to a value (``only_of``)."""
+) -> tuple[dict[Dimension, Attribution | None], dict[str, Value], Shared]:
+    """Attribute the added time of bottlenecks between two sets of traces.
+
+    Also find causes confined to a value (``only_of``), and values that slow spans share (``shared_values.slowing``).
+    """
     ends = links.ends(window, baseline)
     attributions = {each.dimension: attribute(window, baseline, *each.dimension, ends) for each in slow}
     keys = {key for each in slow for _, key, _ in _explained(each, attributions)}
@@ -85,19 +99,21 @@ def explain(
         for name in sorted(names):
             if value := only_of(window, baseline, key, name):
                 only[key] = (name, value)
-    return attributions, only
+    return attributions, only, shared_values.slowing(window, baseline, [plain(key)[0] for key in keys])
 
 
 def group(
     slow: Sequence[Bottleneck],
     attributions: Mapping[Dimension, Attribution | None],
-    only: Mapping[str, tuple[str, str]] | None = None,
+    only: Mapping[str, Value] | None = None,
+    shared: Mapping[date | None, Shared] | None = None,
 ) -> list[Cause]:
     """Group bottlenecks by cause, most added time first; each is a member of exactly one.
 
     The cause is the largest part of the added time. Among comparable parts, one with the same onset wins, then the one
     that explains more bottlenecks. A bottleneck without attribution is its own cause, or, if it is a combined
     dimension, its gate is the cause.
+    Causes whose slower spans share a value, which others lack, are one (``shared``: such values by onset).
     """
     explained = {each.dimension: _explained(each, attributions) for each in slow}
     votes = Counter(parts[0][:2] for parts in explained.values())
@@ -107,7 +123,62 @@ def group(
         kind, key, share = _part(each, explained[each.dimension], votes, onsets)
         members[kind, key].append(Member(each, share))
     causes = [_cause_of(*name, found, (only or {}).get(name[1])) for name, found in members.items()]
+    causes = _folded(causes, shared or {}, explained)
     return sorted(causes, key=lambda cause: (-max(m.slow.added_ms for m in cause.members), cause.kind, cause.key))
+
+
+def _folded(
+    causes: list[Cause], shared: Mapping[date | None, Shared], explained: Mapping[Dimension, Sequence[Part]]
+) -> list[Cause]:
+    """Fold causes that share a value into one, the value with the most causes first."""
+    left, folded = causes, []
+    while True:
+        options = [
+            (joined, value, slowed)
+            for onset, values in shared.items()
+            for value, slowed in values.items()
+            if (joined := [cause for cause in left if _joins(cause, onset, slowed)])
+        ]
+        if not options:
+            return left + folded
+        joined, value, slowed = max(options, key=lambda option: (len(option[0]), _is_text(option[1]), option[1]))
+        folded.append(_fold(joined, value, slowed, explained))
+        left = [cause for cause in left if cause not in joined]
+
+
+def _joins(cause: Cause, onset: date | None, slowed: Slowed) -> bool:
+    """Return whether a cause is work of slowed spans, or of spans that contain some and became slower with them."""
+    began = cause.representative.onset_day
+    if cause.kind != SPAN or (began and onset and abs((began - onset).days) > NEAR_ONSET_DAYS):
+        return False
+    return plain(cause.key)[0] in slowed.keys | slowed.around
+
+
+def _fold(causes: list[Cause], value: Value, slowed: Slowed, explained: Mapping[Dimension, Sequence[Part]]) -> Cause:
+    if len(causes) > 1:
+        causes = [replace(each, members=tuple(_shared(m, slowed, explained) for m in each.members)) for each in causes]
+
+    def rank(cause: Cause) -> tuple[bool, float, str]:
+        worst = cause.representative
+        return plain(cause.key)[0] in slowed.around, -worst.added_ms * worst.sample_count, worst.name
+
+    first, *others = sorted(causes, key=rank)
+    members = (*first.members, *(member for cause in others for member in cause.members))
+    # Spans that are named after it need no other name.
+    is_named = f":{first.representative.dimension_key}".endswith(f":{value[1]}")
+    return replace(first, members=members, value=None if is_named else value)
+
+
+def _shared(member: Member, slowed: Slowed, explained: Mapping[Dimension, Sequence[Part]]) -> Member:
+    """Return a member with the share of all slowed spans in its added time."""
+    keys = slowed.keys | slowed.around
+    found = [share for kind, key, share in explained[member.slow.dimension] if kind == SPAN and plain(key)[0] in keys]
+    return replace(member, share=max(member.share, min(sum(found), 1.0)))
+
+
+def _is_text(value: Value) -> bool:
+    """Return whether a value is a name, which says more than a flag or a number."""
+    return value[1] not in ("true", "false") and not value[1].replace(".", "").isdigit()
 
 
 def only_of(window: Forest, baseline: Forest, key: str, name: str) -> str | None:
@@ -146,7 +217,7 @@ def _added(after: np.ndarray, before: np.ndarray) -> tuple[float, float]:
     return float(np.median(after) - np.median(before)), float(np.hypot(*errors))
 
 
-def _explained(slow: Bottleneck, attributions: Mapping[Dimension, Attribution | None]) -> list[tuple[str, str, float]]:
+def _explained(slow: Bottleneck, attributions: Mapping[Dimension, Attribution | None]) -> list[Part]:
     """Return kind, key and share of a bottleneck's parts, largest first.
 
     Falls back to the parts of its gate or handoff, then to the bottleneck itself.
@@ -166,14 +237,14 @@ def _explained(slow: Bottleneck, attributions: Mapping[Dimension, Attribution | 
 
 def _part(
     slow: Bottleneck,
-    parts: Iterable[tuple[str, str, float]],
+    parts: Iterable[Part],
     votes: Mapping[tuple[str, str], int],
     onsets: Mapping[str, date | None],
-) -> tuple[str, str, float]:
+) -> Part:
     parts = list(parts)
     comparable = [part for part in parts if part[2] >= COMPARABLE * parts[0][2]]
 
-    def rank(part: tuple[str, str, float]) -> tuple[bool, int, float]:
+    def rank(part: Part) -> tuple[bool, int, float]:
         began = onsets.get(part[1]) or onsets.get(plain(part[1])[0])
         is_of_that_day = bool(began and slow.onset_day and abs((began - slow.onset_day).days) <= SAME_ONSET_DAYS)
         return is_of_that_day, votes[part[:2]], part[2]

@@ -265,9 +265,10 @@ def _last_analysis(facts: Facts) -> Verdict:
     if facts.last is None or facts.last.window_end is None:
         return Verdict("analysis", "none yet", "leo-telemetry analyze")
     age = facts.now - facts.last.window_end
-    state = (
-        f"the last one covers up to {text.lasted(age.total_seconds())} ago: {facts.last.findings_count} bottleneck(s)"
-    )
+    found = f"{facts.last.findings_count} bottleneck(s)"
+    if facts.last.reason_code == "INSUFFICIENT_DATA":
+        found = "not enough data yet, see `leo-telemetry findings`"
+    state = f"the last one covers up to {text.lasted(age.total_seconds())} ago: {found}"
     return Verdict("analysis", state, "" if age < facts.stale_after else "leo-telemetry analyze")
 
 

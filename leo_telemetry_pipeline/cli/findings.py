@@ -13,12 +13,14 @@ from typing import Any
 
 import click
 
-from leo_telemetry_pipeline.actions.items import allowed, explanations, milliseconds, ratio_of
+from leo_telemetry_pipeline.actions import mixed
+from leo_telemetry_pipeline.actions.items import allowed, explanations, milliseconds, one_in, ratio_of
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.dimension import OTHER_KEYS
+from leo_telemetry_pipeline.mix import Mix
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import runs, spans
-from leo_telemetry_pipeline.store.dimensions import MOST_KEYS
+from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, MOST_SLICES
 from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline.store.server import database
 
@@ -151,9 +153,11 @@ def _result(output: dict[str, Any], verbose: bool) -> list[str]:
         return ["  No bottlenecks detected", *_notes(output)]
     lines = [f"  {len(bottlenecks)} bottleneck(s) detected"]
     for bottleneck in _by_time_lost(bottlenecks) if verbose else bottlenecks[:SHOWN]:
+        of_slow = bottleneck.get("slow_calls")
         lines.append(
             f"  {ratio_of(bottleneck)} {bottleneck['dimension_type']}:{bottleneck['dimension_key']}"
-            f" (p50={milliseconds(bottleneck['observed_p50_ms'])}"
+            + (f": {one_in(of_slow)} calls is slow{_set_apart(bottleneck)}" if of_slow else "")
+            + f" ({'their ' if of_slow else ''}p50={milliseconds(bottleneck['observed_p50_ms'])}"
             f" vs baseline={milliseconds(bottleneck['baseline_p50_ms'])})"
         )
         if verbose:
@@ -161,6 +165,11 @@ def _result(output: dict[str, Any], verbose: bool) -> list[str]:
     if len(bottlenecks) > SHOWN and not verbose:
         lines.append(f"  ... and {len(bottlenecks) - SHOWN} more (leo-telemetry findings --verbose)")
     return lines + _notes(output)
+
+
+def _set_apart(bottleneck: dict[str, Any]) -> str:
+    values = [each.partition(": ")[0] for each in bottleneck.get("set_apart_by") or ()]
+    return f", set apart by {values[0]}" if values else ""
 
 
 def _by_time_lost(bottlenecks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -172,10 +181,8 @@ def _details(bottleneck: dict[str, Any], others: Sequence[dict[str, Any]]) -> li
     lost = bottleneck.get("lost_ms_a_week") or 0.0
     members = [other for other in others if other is not bottleneck and other.get("cause") == name]
     lines = [f"{text.lasted(lost / 1000)} lost per week", *explanations({**bottleneck, "members": members})]
-    lines.append(
-        f"Up to {allowed(bottleneck['multiplier'])} of its {bottleneck['baseline_source']} baseline is normal;"
-        f" {bottleneck['sample_count']} spans"
-    )
+    normal = f"Up to {allowed(bottleneck['multiplier'])} of its {bottleneck['baseline_source']} baseline is normal; "
+    lines.append(f"{'' if bottleneck.get('slow_calls') else normal}{bottleneck['sample_count']} spans")
     lines.append(f"Slowest traces: {', '.join(bottleneck.get('evidence_trace_ids') or ['none'])}")
     lines.append(f"Next: {_next(name, bottleneck)}")
     return [f"       {line}" for line in lines]
@@ -200,7 +207,26 @@ def _notes(output: dict[str, Any]) -> list[str]:
     errors = [f"  Not measured: {error['dimension_type']}: {error['error']}" for error in output.get("errors") or []]
     folded = _names("Names that hold ids are judged together", output.get("folded"))
     shared = _names("Judged per service or kind, since several share the name", output.get("shared"))
-    return pooled + folded + shared + errors
+    return _mixes(output.get("mixes") or []) + pooled + folded + shared + _left_out(output) + errors
+
+
+def _mixes(mixes: Sequence[dict[str, Any]]) -> list[str]:
+    lines = [
+        f"  Not slower: {one['dimension_type']}:{one['dimension_key']} takes {ratio_of(one)} as long, but"
+        f" {mixed.line(Mix.from_json(one['mix']))}"
+        for one in mixes[:SHOWN]
+    ]
+    more = len(mixes) - SHOWN
+    return lines + ([f"  ... and {more} more changed mixes (leo-telemetry findings --json)"] if more > 0 else [])
+
+
+def _left_out(output: dict[str, Any]) -> list[str]:
+    number = output.get("slices_left_out")
+    if not number:
+        return []
+    return [
+        f"  Not judged per value: {number} attributes of names with few spans, beyond {MOST_SLICES:,} values in all"
+    ]
 
 
 def _names(what: str, names: Sequence[str] | None) -> list[str]:
@@ -215,6 +241,6 @@ def _too_little(output: dict[str, Any]) -> list[str]:
     if largest < need:
         return [f"  Not enough data yet: {largest} of {need} spans"]
     return [
-        f"  Not enough data yet: 0 of {need} spans",
+        f"  Not enough data yet: {output.get('lacking') or 'no baseline has been learned'}",
         "  (a baseline is learned from some weeks of days with spans; or set a threshold)",
     ]

@@ -34,12 +34,20 @@ _PATH = (
 _NO_FILE = "^(?:HTTP )?(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|CONNECT|TRACE) |://"
 
 
+# Span type, key and attribute: spans of this key are also counted per value of the attribute.
+Slice = tuple[str, str, str]
+
+
 @dataclass(frozen=True)
 class Folds:
-    """Decisions on names, by span type: ``templates`` whose names are folded, and names ``kept`` unfolded."""
+    """Decisions on names, by span type: ``templates`` whose names are folded, and names ``kept`` unfolded.
+
+    ``slices``: the only names that are counted in dimension types such as ``operation+host``.
+    """
 
     templates: frozenset[Dimension] = frozenset()
     kept: frozenset[Dimension] = frozenset()
+    slices: frozenset[Slice] = frozenset()
 
     def parameters(self) -> dict[str, object]:
         """Return the query parameters of ``key``."""

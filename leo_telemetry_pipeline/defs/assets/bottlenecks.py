@@ -21,6 +21,8 @@ from leo_telemetry_pipeline.store import dimension_results, shared_names, thresh
 _OUTCOMES = {
     "bottleneck": "bottlenecks",
     "ok": "within their threshold",
+    "mix": "with another mix of work",
+    "like_whole": "values as slow as all others",
     "too_few": "too few spans",
     "no_baseline": "without a baseline",
     "switched_off": "switched off",

@@ -116,6 +116,15 @@ def test_a_baseline_of_the_first_version_gets_the_reference_that_it_lacks():
     assert normal(learn(some(days, slice(-50, None)), [old])).p50_ms == pytest.approx(2000, rel=0.03)
 
 
+@pytest.mark.parametrize(("days", "moved"), [(10, "kept"), (20, "mixed")])
+def test_the_level_of_another_mix_becomes_normal_after_two_weeks(days: int, moved: str):
+    """Lost: once the days before another mix have left the history, it is reported as slow."""
+    since = {"mixed_since": (FIRST + timedelta(days=40)).date().isoformat()}
+    kept = [replace(one, evidence={**one.evidence, **since}) for one in learn(daily((40, 1000.0)))]
+    row = normal(learn(daily((40, 1000.0), (days, 2000.0)), kept))
+    assert (row.moved, row.p50_ms) == (moved, pytest.approx(2000 if moved == "mixed" else 1000, rel=0.05))
+
+
 def test_an_accepted_level_becomes_the_baseline():
     """Lost: work that was made slower on purpose would be a bottleneck forever."""
     kept = learn(daily((40, 1000.0)))

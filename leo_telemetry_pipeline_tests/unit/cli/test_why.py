@@ -55,6 +55,14 @@ def test_every_value_and_the_failed_guard_are_shown_for_a_dimension_that_is_not_
     ]
 
 
+def test_the_observed_level_is_the_one_that_the_guards_judge():
+    """Lost: 2.5x observed and 2.62x in the guard of the same page, and people ask which is right."""
+    guards = (Guard("large_enough", True, 2.62, 1.15, "2.62 x its baseline"),)
+    own = replace(LEARNED, guards=guards, observed_p50_ms=13_100.0, ratio=2.62, onset_day=date(2026, 2, 5))
+    lines = render(run(), "gate:A", replace(RESULT, learned=own, observed_p50_ms=12_500.0), None).splitlines()
+    assert "  observed    13.1s, since 2026-02-05: 2.62x" in lines
+
+
 def test_onset_certainty_cause_and_item_of_a_bottleneck_are_shown():
     """Lost: people see numbers without a next step."""
     lines = render(run(FOUND), "gate:A", SLOW, FOUND).splitlines()
