@@ -20,7 +20,7 @@ from leo_telemetry_pipeline.resolution import least_ratio
 
 DAYS_SINCE_LEAST = 3
 FALSE_DISCOVERIES = 0.05
-# A score of 4.1 over a week, which 1 % of stable dimensions reach in a year of weekly looks, and 2 % of daily looks.
+# A score of 4.1 over a week: 1 % of stable dimensions reach it in a year of weekly analyses, 2 % in one of daily ones.
 P_MOST = 0.0005
 # The onset is located among the slower days and this many days before them.
 ONSET_DAYS = 28
@@ -173,7 +173,8 @@ def _large_enough(ratio: float, by_centers: float, multiplier: float, learned: f
     says = f"{ratio:.2f} x its baseline, the threshold is {multiplier:.2f} x"
     passed = is_above(ratio, 1.0, multiplier)
     if passed and not is_above(by_centers, 1.0, min(multiplier, learned)):
-        return Guard("large_enough", False, by_centers, learned, f"{says}, but only {by_centers:.2f} x by its mean")
+        says += f", but only {by_centers:.2f} x by the centers of its days"
+        return Guard("large_enough", False, by_centers, learned, says)
     return Guard("large_enough", passed, ratio, multiplier, says)
 
 

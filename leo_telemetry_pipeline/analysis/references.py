@@ -245,14 +245,15 @@ def _bound(history: History, reference: Reference, since: np.ndarray) -> float:
     """Return the deviation with the same large-deviation rate under normal noise as the mean of ``since`` has.
 
     A few days of the slower of two modes, or three outliers, are not a change (Cramer's theorem). The mean counts as
-    one of the reference's own deviations, whose extremes may not have occurred yet.
+    half a day of the reference, whose extremes may not have occurred yet.
     """
     end = int(np.searchsorted(history.days, min(reference.until + 1, history.days[since[0]])))
-    before = np.flatnonzero(reference.level > _normal_from(history, reference, 0, end))
+    admitted = np.flatnonzero(reference.level > _normal_from(history, reference, 0, end))
+    before = np.append(admitted, np.arange(end, since[0]))
     if len(before) < BOUNDING_DAYS:
         return np.inf
     latest, weight = _deviations(history, reference, since), history.quality[since] ** 2
-    own = np.append(_deviations(history, reference, before), latest.mean())
+    own = np.append(np.repeat(_deviations(history, reference, before), 2), latest.mean())
     own = own - own.mean()
     spread = max(float(own.std()), scan.SPREAD_LEAST)
     mean = float(history.quality[since] @ latest / weight.sum()) / spread
