@@ -181,7 +181,7 @@ class _Trial:
         requests = " ".join([f"{len(elsewhere)} requests", *elsewhere[:3]])
         return Figure(
             LINE,
-            f"{len(pages)} asset pages with names like images, links and HTML",
+            f"{len(pages)} asset pages with names that look like images, links and HTML",
             "no request to another host, except for the picture of the control asset, which is not escaped",
             f"{shown} texts shown, {requests}; {int(is_seen)} for that picture",
             shown >= len(pages) / 3 and is_seen and not elsewhere,

@@ -30,7 +30,7 @@ def run(part: str, seed: int, full: bool) -> Iterator[Figure]:
     way = part.split()[0]
     played = _play(way, random.Random(seed), full)
     limit = LIMIT_S if full else SMALL_LIMIT_S
-    by = {"hooks": "by hooks", "otel": "by OpenTelemetry", "both": "by both at once"}[way]
+    by = {"hooks": "by hooks", "otel": "by OpenTelemetry", "both": "by hooks and OpenTelemetry at once"}[way]
     same = sum(one.is_complete() for one in played)
     count = sum(len(one.matched()) for one in played)
     what = f"Claude Code {by}: handoffs, tools and sub-agents are stored, each once"

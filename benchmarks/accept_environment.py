@@ -24,7 +24,7 @@ _VALUES = {"nonsense": NONSENSE, "valid but meant for another server": MEANT_FOR
 
 
 def parts(full: bool) -> list[str]:
-    """Return the names of the parts; each variable alone takes 15 minutes."""
+    """Return the names of the parts; those with each variable alone take 15 minutes."""
     alone = [f"each variable alone, {kind}" for kind in _VALUES] if full else []
     return [*alone, TOGETHER, NAMELESS]
 

@@ -57,7 +57,7 @@ def _sources(chance: random.Random, folder: Path, count: int) -> Figure:
             span |= {"startTimeUnixNano": str(start), "endTimeUnixNano": str(end)}
             otlp.write(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}) + "\n")
             iso.write(json.dumps(ids | {"start_time_ms": _iso(start), "end_time_ms": _iso(end)}) + "\n")
-            # As text: a Python float has fewer digits.
+            # Numbers are written as text, because a Python float has fewer digits.
             times = f'"start_time_ms": {_decimal(start)}, "duration_ms": {_decimal(end - start)}'
             rows.write(f"{json.dumps(ids)[:-1]}, {times}}}\n")
             table.write(",".join(ids.values()) + f",{start},{end}\n")

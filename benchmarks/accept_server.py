@@ -80,7 +80,7 @@ def _stale(who: str) -> Figure:
     slowest = max(one.took_s for one in seen)
     return Figure(
         "12.3",
-        f"start as {who} with stale files of a server that name: {'; '.join(one.names for one in seen)}",
+        f"start as {who}, for each process that stale server files may name: {'; '.join(one.names for one in seen)}",
         "starts within 5 s, no signal to any other program",
         f"slowest start {slowest:.1f} s" + (f"; {'; '.join(bad)}" if bad else ", no signal"),
         not bad and slowest < 5,

@@ -27,7 +27,7 @@ _PROMPTS_PER_DAY = {True: 60, False: 14}
 _SHOWN = 0.8
 # Tolerated ratio between weeks of unchanged columns.
 _SAME = 1.15
-# By slowed part: the column of `trends` that grows, and those that stay.
+# Per slowed part: the column of `trends` that grows, and those that stay.
 _COLUMNS = {
     "work": ("p50_ms", ()),
     "first token": ("ttft_ms", ("after_first_token_ms", "output_tokens", "input_tokens")),
@@ -46,7 +46,7 @@ def parts(full: bool) -> list[str]:
 def run(part: str, seed: int, full: bool) -> list[Figure]:
     """Analyse a month with one slowdown and check the findings and trends."""
     with generate.server() as (home, target), closing(Database(target)) as database:
-        return judged(part, seed, full, database, partial(_ask, home))
+        return judged(part, seed, full, database, partial(ask_in, home))
 
 
 def judged(part: str, seed: int, full: bool, database: Database, ask: Callable[..., Any]) -> list[Figure]:
@@ -61,7 +61,7 @@ def judged(part: str, seed: int, full: bool, database: Database, ask: Callable[.
     return [named(plant, what, found["bottlenecks"], titles), shown(plant, what, days)]
 
 
-def _ask(home: Path, *words: str) -> Any:
+def ask_in(home: Path, *words: str) -> Any:
     """Run a command in a home and return its JSON output."""
     command = [sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli", *words]
     done = subprocess.run(

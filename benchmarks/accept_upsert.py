@@ -75,7 +75,7 @@ def run(part: str, seed: int, full: bool) -> Iterator[Figure]:
     yield Figure(
         "11.3",
         f"{len(made):,} spans from five sources, {part}, each sent {TIMES} times, days counted before and after",
-        "one row per span, with its end; rows, history, trends, analysis and why equal those of complete rows",
+        "one row per span, with its end; rows, history, analysis, `trends` and `why` are those of complete rows",
         "all agree" if not differing else f"differ: {', '.join(differing)}",
         not differing,
     )

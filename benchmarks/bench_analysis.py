@@ -107,7 +107,7 @@ def memory(home: str, spans_there: str, options: Options) -> Measured:
 
 
 def of_a_week(options: Options, count: int, dimensions: int, budget: Budget, rounds: int) -> Iterator[Measured]:
-    """Measure an analysis of seven closed days and half a day of today; of a large one also the memory."""
+    """Measure an analysis of seven closed days and half a day of today; for a large one, also its memory."""
     today = count // 15
     with generate.server() as (home, target), closing(Database(target)) as connection:
         generate.fill(target, count - today, dimensions, 7)

@@ -156,9 +156,15 @@ def of_incidents(options: Options) -> Iterator[Measured]:
     of = f"{count} incidents, {causes} causes; seed {seed}"
     limit = Budget(20 if options.quick else 5, "%", timed=False)
     yield judge(
-        f"items per cause, off 1: {items / causes:.3f}, {of}", abs(items / causes - 1) * 100, "%", limit, options
+        f"items per cause, deviation from 1: {items / causes:.3f}, {of}",
+        abs(items / causes - 1) * 100,
+        "%",
+        limit,
+        options,
     )
-    yield judge(f"causes per item, off 1: {held / items:.3f}, {of}", abs(held / items - 1) * 100, "%", limit, options)
+    yield judge(
+        f"causes per item, deviation from 1: {held / items:.3f}, {of}", abs(held / items - 1) * 100, "%", limit, options
+    )
     limit = Budget(least(RIGHT, large) if options.quick else RIGHT, "%", at_least=True, timed=False)
     what = f"one cause of 30 dimensions or more is one item with all: {large} incidents; seed {seed}"
     yield judge(what, 100 * whole / large, "%", limit, options)

@@ -207,7 +207,7 @@ def by_days(rng: np.random.Generator, options: Options, seed: str) -> Iterator[M
 def speed(rng: np.random.Generator, options: Options) -> Iterator[Measured]:
     """Measure changes, baselines and judgements of many dimensions, a tenth of which got slower."""
     rows = DIMENSIONS // 10 if options.quick else DIMENSIONS
-    # In portions, so that drawing does not dominate the peak memory.
+    # Days are drawn in portions, so that drawing does not dominate the peak memory.
     drawn = [series.weeks(rng, 100, DAYS) for _ in range(rows // 100)]
     p50_ms, counts, days = (*(np.concatenate([each[part] for each in drawn]) for part in (0, 1)), drawn[0][2])
     p50_ms[: rows // 10, DAYS - 10 :] *= 2
@@ -224,7 +224,7 @@ def measurements(options: Options) -> Iterator[Measured]:
     number = int(os.environ.get("LEO_BENCH_SEED") or np.random.SeedSequence().generate_state(1)[0])
     print(f"LEO_BENCH_SEED={number}", file=sys.stderr)
     rng, seed = np.random.default_rng(number), f"seed {number}"
-    # First: peak memory is that of the whole process.
+    # Speed is measured first, because peak memory is that of the whole process.
     yield from speed(rng, options)
     yield from one_look(rng, options, seed)
     yield from nightly(rng, options, seed)

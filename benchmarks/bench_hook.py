@@ -35,7 +35,7 @@ def hook(name: str) -> list[str]:
 def milliseconds(command: Sequence[str], environ: Mapping[str, str], event: dict) -> float:
     given = json.dumps(COMMON | event).encode()
     begin = time.perf_counter()
-    # Reads both outputs to the end, like a session: a child that keeps one open counts.
+    # Reads both outputs to the end, as a session does, and thus also measures a child that keeps an output open.
     done = subprocess.run(command, input=given, env=environ, capture_output=True, check=True)
     took = 1000 * (time.perf_counter() - begin)
     assert not done.stdout

@@ -31,7 +31,7 @@ PACE = 10_000
 PACED = 3 * PACE
 TIGHT = 20_000
 ROUNDS = 5
-# At most 1 % of spans above this is a p99 below it.
+# If at most 1 % of the spans take longer than this, their p99 is at most this.
 SLOW_US = 50
 OTEL = "OpenTelemetry SDK"
 

@@ -78,7 +78,7 @@ def promised_and_met(rng: np.random.Generator, family: Family, dimensions: int) 
     for past, one in zip(drawn, suggested, strict=True):
         if one.multiplier and one.baseline_p50_ms and one.alarms_a_year_then is not None:
             promised.append(one.alarms_a_year_then)
-            # Only weeks after the tuning days.
+            # Count only the weeks after the tuning days.
             later = past.week_p50_ms[LEARNED_DAYS + WEEK - 1 :]
             years = (len(later) - 1) / YEAR_DAYS
             met.append(alarm_replay.alarms(later, one.baseline_p50_ms * one.multiplier) / years)
@@ -104,7 +104,7 @@ def measurements(options: Options) -> Iterator[Measured]:
 def row(of: str, promised: float, met: float, seed: int, options: Options) -> Measured:
     """Compare actual with predicted rates; a quick run counts few alarms and has a wider limit."""
     off = 100 * abs(met / promised - 1)
-    what = f"alarms per year off the predicted {promised:.2f}, actual {met:.2f}, {of}, {LEARNED_DAYS} days; seed {seed}"
+    what = f"alarms per year, predicted {promised:.2f}, actual {met:.2f}, {of}, {LEARNED_DAYS} days; seed {seed}"
     return judge(what, off, "%", Budget(75 if options.quick else 50, "%", timed=False), options)
 
 

@@ -38,12 +38,12 @@ _DIMENSIONS = ", ".join(f"{number:,}" for number in TEAMS.values())
 ASSUMPTIONS = f"""\
 - A person and the agents that work for them produce {SPANS_PER_PERSON_PER_DAY:,} spans per day, each with about \
 6 attributes.
-- The busiest second has {PEAK_FACTOR} times the mean of the day; cores are then {BUSY:.0%} busy.
+- The busiest second has {PEAK_FACTOR} times the spans of an average second; cores are then {BUSY:.0%} busy.
 - All spans arrive by OTLP/protobuf, {SPANS_PER_REQUEST} per request. A receiver uses one core; more than 10 people \
 need at least two.
 - Spans are kept for {KEPT_DAYS} days, history for years. The three teams have {_DIMENSIONS} dimensions.
-- One machine has {MACHINE_CORES} cores and {MACHINE_TB:.0f} TB for spans, and counts one day in {COUNTING_HOURS:.0f} \
-hours on one core. If it is too small, each worker of a Citus cluster is such a machine."""
+- One machine has {MACHINE_CORES} cores and {MACHINE_TB:.0f} TB for spans, and may take {COUNTING_HOURS:.0f} hours of \
+one core to count one day. If it is too small, each worker of a Citus cluster is such a machine."""
 
 
 @dataclass(frozen=True)

@@ -206,7 +206,7 @@ def truth(made: Family, drawn: Draw, slowdowns: Sequence[Slowdown]) -> list[floa
 
 
 def disagreement(made: Family, drawn: Draw, slowdowns: Sequence[Slowdown]) -> float:
-    """Return the largest difference between what a slowdown adds alone and last, relative to what all add."""
+    """Return the largest difference between what a slowdown adds alone and as the last, relative to what all add."""
 
     def length(chosen: Sequence[Slowdown]) -> float:
         return float(lay(made, drawn, chosen).end[ROOT].mean())

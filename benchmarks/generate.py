@@ -23,7 +23,7 @@ from leo_telemetry_pipeline.store.server.database import Database, Target
 SEED = 20_260_209
 _MOST_DAYS = 100
 A_TRACE = 15
-# By number of dimensions: the number of names of each span type, and of SD types.
+# Per number of dimensions: the number of names of each span type, and of SD types.
 NAMES = {
     25: {"handoff": 2, "phase": 2, "gate": 3, "subagent": 6, "sd_type": 3},
     45: {"handoff": 5, "phase": 3, "gate": 5, "subagent": 8, "sd_type": 4},
@@ -101,7 +101,7 @@ def fill(target: Target, count: int, dimensions: int, days: int) -> Filled:
     with closing(Database(target)) as connection:
         spans.ensure_partitions(connection, today - days * DAY, today + 3 * DAY)
         for ago, of_day, length_ms in parts:
-            # Numbers of days do not overlap, and each day starts with a whole trace.
+            # The span numbers of two days do not overlap, and each day starts with a whole trace.
             first = (_MOST_DAYS - ago) * A_TRACE * 1_000_000
             parameters = {"first": first, "last": first + of_day, "length_ms": length_ms}
             with connection.transaction(seconds=3600) as cursor:

@@ -165,7 +165,7 @@ def peak_mb() -> float:
 
 
 def _mb(used: resource.struct_rusage) -> float:
-    # In kilobytes, on macOS in bytes.
+    # The value is in kilobytes, except on macOS, where it is in bytes.
     return used.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 

@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 # Retries of a missed budget in a quick run: short measurements are noisy, and noise only makes things slower.
 AGAIN = 2
 # These measure accuracy rather than time and saturate one core: a quick run executes two at once.
-ERRORS = ("causes", "changes", "compare", "forecast", "resolution", "tuning", "year")
+ERRORS = ("causes", "changes", "compare", "forecast", "mix", "resolution", "tuning", "year")
 COUNTS_ERRORS = {f"bench_{name}.py" for name in ERRORS}
 
 
@@ -36,9 +36,9 @@ def main(arguments: Sequence[str] | None = None, folder: Path = HERE) -> int:
     if not chosen:
         names = ", ".join(script.stem.removeprefix("bench_") for script in scripts)
         parser.error(f"there is no benchmark {' '.join(asked.names)!r}: choose from {names}")
-    beside = [script for script in chosen if asked.quick and script.name in COUNTS_ERRORS]
+    parallel = [script for script in chosen if asked.quick and script.name in COUNTS_ERRORS]
     with ThreadPoolExecutor(2) as pool:
-        found = dict(zip(beside, pool.map(lambda script: timed(script, flags), beside), strict=True))
+        found = dict(zip(parallel, pool.map(lambda script: timed(script, flags), parallel), strict=True))
     rows: list[Measured] = []
     for number, script in enumerate(chosen, 1):
         ahead = f"{number}/{len(chosen)} {script.name}"

@@ -31,7 +31,7 @@ class Days:
 def drawn(rng: np.random.Generator) -> Days:
     """Draw four normal weeks and a week with an incident of 3 to 7 days, x1.5 to x5, which may be over."""
     factor, sigma = float(rng.uniform(1.5, 5)), float(rng.uniform(0.2, 0.8))
-    # With fewer spans, the P50 itself is not known within 15 %.
+    # With fewer than 15 spans per day, the P50 itself is not known within 15 %.
     per_day, slow_days = int(rng.integers(15, 300)), int(rng.integers(3, WINDOW + 1))
     over = int(rng.integers(0, min(2, WINDOW - slow_days) + 1))
     factors = [1.0] * BEFORE + [factor] * slow_days + [1.0] * over

@@ -284,7 +284,7 @@ WORDS = (
 def delayed(rng: np.random.Generator) -> tuple[Graph, Delay, Forest, Forest]:
     """Return a graph, a delay that slows its requests by a quarter or more, and traces before and since.
 
-    The root's service never has a network delay: the callers of the root are outside the traces.
+    The root's service is never delayed, because the callers of the root are outside the traces.
     """
     while True:
         made = graph(rng)

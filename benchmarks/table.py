@@ -56,7 +56,7 @@ def measurements_of(script: str, out: str, err: str, status: int) -> list[Measur
 def better(first: Sequence[Measured], again: Sequence[Measured]) -> list[Measured]:
     """Merge two runs of a script: of each budget, the row that passed, else the first."""
     if [_name(row) for row in first] != [_name(row) for row in again]:
-        # One of them failed midway.
+        # One of the runs failed midway.
         return list(max(first, again, key=lambda rows: sum(row.passed for row in rows)))
     return [row if row.passed or not other.passed else other for row, other in zip(first, again, strict=True)]
 

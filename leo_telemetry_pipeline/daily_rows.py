@@ -12,7 +12,7 @@ from leo_telemetry_pipeline.resolution import MICROSECOND, WHOLE_MS
 
 # Below the bucket of the shortest duration, 1 microsecond.
 ZERO_BUCKET = -1400
-# A few whole ms among microseconds barely move a median.
+# A few durations in whole ms among many with microseconds barely move a median.
 _FINE_SHARE = 0.9
 
 
@@ -21,8 +21,8 @@ class Rows:
     """Whole days, one row per day and dimension, unordered; times in ms.
 
     ``fine_count`` is the number of spans with microseconds. ``dimension`` is an index into the requested dimensions,
-    ``day`` counts from the start of the window. ``buckets`` and ``spans`` (number per bucket) concatenate all rows,
-    ascending within a row, which ends at ``ends``.
+    ``day`` counts from the start of the window. ``buckets`` and ``spans`` (number per bucket) hold all rows one after
+    another: ``ends`` is where each row ends, and its buckets are ascending.
     """
 
     dimension: np.ndarray
@@ -43,7 +43,7 @@ def resolution_of(count: np.ndarray, fine_count: np.ndarray) -> np.ndarray:
 
 
 def at_coarsest(p50_ms: np.ndarray, resolution_ms: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return P50s of several days at the coarsest resolution of any, and that resolution; 0 becomes half a step."""
+    """Return P50s of several days at the coarsest resolution among them, and that resolution; 0 becomes half a step."""
     if not len(p50_ms):
         return p50_ms, 0.0
     coarsest, finest = float(resolution_ms.max()), float(resolution_ms.min())

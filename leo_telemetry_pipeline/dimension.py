@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any
 
+from leo_telemetry_pipeline.mix import Mix
 from leo_telemetry_pipeline.resolution import WHOLE_MS, least_ratio
 
 # Type and key.
@@ -56,7 +57,7 @@ class Baseline(OfDimension):
 
     @property
     def moved(self) -> str:
-        """How the last analysis changed it: learned, settling, kept, improved or accepted."""
+        """How the last analysis changed it: learned, settling, kept, improved, mixed or accepted."""
         return self.evidence.get("moved", "kept")
 
     @property
@@ -85,9 +86,10 @@ class Guard:
 class Judgement(OfDimension):
     """Judgement of a dimension's window against its learned baseline; fields without a value are None.
 
-    ``multiplier`` is the effective one, configured or learned. ``ratio`` is the least that ``resolution_ms`` allows,
-    the coarser one of window and baseline. ``p_limit`` is the highest ``p_value`` that counts as a discovery among all
-    dimensions of the run.
+    ``multiplier`` is the effective one, configured or learned. ``ratio`` is the least that ``resolution_ms``, the
+    coarser one of window and baseline, allows. ``p_limit`` is the highest ``p_value`` that counts as a discovery among
+    all dimensions of the run. ``mix``: why it is not a bottleneck. ``is_like_whole``: a slow slice, but no slower
+    than the other slices of its dimension.
     """
 
     guards: tuple[Guard, ...]
@@ -104,13 +106,19 @@ class Judgement(OfDimension):
     p_value: float = 1.0
     p_limit: float = 0.0
     resolution_ms: float = 0.0
+    mix: Mix | None = None
+    is_like_whole: bool = False
 
     @property
     def outcome(self) -> str:
-        """One of ok, bottleneck and not_enough_data."""
+        """One of ok, bottleneck, mix, like_whole and not_enough_data."""
         if not self.is_enough:
             return "not_enough_data"
-        return "bottleneck" if all(guard.passed for guard in self.guards) else "ok"
+        if self.mix:
+            return "mix"
+        if not all(guard.passed for guard in self.guards):
+            return "ok"
+        return "like_whole" if self.is_like_whole else "bottleneck"
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON form, without the dimension."""
@@ -127,6 +135,7 @@ class Judgement(OfDimension):
             "p_value": self.p_value,
             "p_limit": self.p_limit,
             "resolution_ms": self.resolution_ms,
+            "mix": self.mix and self.mix.as_json(),
             "guards": [asdict(guard) for guard in self.guards],
             "p50_ms": base and base.p50_ms,
             "learned_multiplier": base and base.multiplier,
@@ -152,6 +161,8 @@ class Judgement(OfDimension):
             *(_read(kept[column]) for column in _ONSET),
             *(kept[column] for column in ("score", "p_value", "p_limit")),
             resolution_ms=kept.get("resolution_ms", WHOLE_MS),
+            mix=Mix.from_json(kept["mix"]) if kept.get("mix") else None,
+            is_like_whole=kept["outcome"] == "like_whole",
         )
 
 
@@ -220,7 +231,8 @@ class DimensionResult(OfDimension):
 class Bottleneck(OfDimension):
     """Dimension over its threshold; times in ms. Fields after ``p_value`` are set once it is explained.
 
-    ``cause`` names the dimension that makes it slow, possibly itself.
+    ``cause`` names the dimension that makes it slow, possibly itself; ``slow_value`` is what its slower spans have in
+    common with those of others, such as ``model=opus``.
     """
 
     observed_p50_ms: float
@@ -236,6 +248,7 @@ class Bottleneck(OfDimension):
     measured: list[str] = field(default_factory=list)
     set_apart_by: list[str] = field(default_factory=list)
     cause: str | None = None
+    slow_value: str | None = None
     resolution_ms: float = 0.0
 
     @property
@@ -270,6 +283,7 @@ _KEPT = (
     "measured",
     "set_apart_by",
     "cause",
+    "slow_value",
     "evidence_trace_ids",
 )
 
@@ -297,12 +311,14 @@ class Explanation(OfDimension):
 class ExplainedCause(Explanation):
     """Cause, named by its best matching dimension, and the other bottlenecks that it explains as ``members``.
 
-    ``kind`` and ``key`` identify what takes the added time (see analysis.causes.Cause).
+    ``kind`` and ``key`` identify what takes the added time, ``value`` what its slower spans have in common (see
+    analysis.causes.Cause).
     """
 
     kind: str = "span"
     key: str = ""
     members: tuple[Explanation, ...] = ()
+    value: str | None = None
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> "ExplainedCause":

@@ -1,6 +1,6 @@
-"""Resolution of durations: whole milliseconds or microseconds, and the ratio of two P50s that it allows.
+"""Resolution of durations (whole milliseconds or microseconds), and the least possible change between two P50s.
 
-Belongs here: how far a P50 may be from the truth, and the ratio of two of them that is certain. Does not: reading
+Belongs here: how far a rounded P50 may be from the true one, and the change that two such P50s prove. Does not: reading
 history (store.history), formatting (actions).
 """
 
@@ -11,10 +11,10 @@ _APART = 1.05
 
 
 def least_ratio(now_ms: float, before_ms: float, resolution_ms: float) -> float:
-    """Return the ratio closest to 1 of two P50s that may each be half a step of the resolution away.
+    """Return the least possible change as a ratio, given that each P50 may be off by half a step of the resolution.
 
-    At whole milliseconds, 0.46 and 0.55 ms are stored as 0 and 1 ms: that is no change, and 0 and 4 ms are at least 7x.
-    Where the resolution hardly matters, it is the ratio of the values.
+    In whole milliseconds, 0.46 and 0.55 ms are stored as 0 and 1 ms, so these two are no change; 0 and 4 ms are at
+    least 7x. Where the resolution hardly matters, the result is the ratio of the values.
     """
     least = _least(now_ms, before_ms, resolution_ms)
     return least if is_least(least, now_ms, before_ms) else now_ms / before_ms
@@ -37,6 +37,6 @@ def _least(now_ms: float, before_ms: float, resolution_ms: float) -> float:
 
 
 def _most(p50_ms: float, resolution_ms: float) -> float:
-    # Half a step stands for 0, which is rounded only downwards.
+    # A P50 of 0 may be up to half a step.
     half = resolution_ms / 2
     return max(half, min(p50_ms + half, 2 * p50_ms - half))

@@ -45,7 +45,7 @@ def lasted(nanoseconds: int) -> Lasted:
 
 
 def lasted_between(start_ns: int, end_ns: int) -> Lasted:
-    """Return the duration between two moments; where both are whole ms, so is the clock, and there is no rest."""
+    """Return the duration between two moments. If both are in whole ms, so is their clock, and the rest is unknown."""
     ms, rest_us = lasted(end_ns - start_ns)
     return ms, None if start_ns % _MS == 0 == end_ns % _MS else rest_us
 

@@ -150,7 +150,7 @@ def flush(timeout: float = 10.0) -> bool:
     """Wait up to ``timeout`` seconds until all ended spans are stored or on disk; return whether they are.
 
     Return False also if a span was ever dropped or refused (see ``counters``) or an invalid setting prevents
-    collection. Spans that a slow database has not taken within half a second are on disk meanwhile.
+    collection. Spans that a slow database has not taken within half a second are written to disk meanwhile.
     """
     give_up = time.monotonic() + timeout
     if not _first_span.begun:

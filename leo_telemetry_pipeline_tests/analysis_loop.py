@@ -30,7 +30,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- "start": its first asset makes partitions, before anything is written in the run's name.
+-- "start": in the first asset, which makes partitions before anything is written in the run's name.
 ALTER FUNCTION ensure_trace_partitions(date, date) RENAME TO test_ensure_trace_partitions;
 CREATE FUNCTION ensure_trace_partitions(first_day date, last_day date) RETURNS integer LANGUAGE sql AS $$
     SELECT test_wait('start');

@@ -19,11 +19,11 @@ _CLAUSE = r"\b(?:join|where|group|order|limit|union|having|window|returning|left
 _WORD = r"(?!(?:as|on|using|join|left|right|inner|full|cross|where|group|order|limit|union|set)\b)\w+"
 _ALIAS = re.compile(rf"(?:\bfrom|\bjoin|,)\s+(?:only\s+)?({_WORD})(?:\s+as)?(?:\s+({_WORD}))?")
 
-# Each with the problem if the span table is part of the statement.
+# Patterns of statements, each with what is wrong with it.
 _REFUSED = {
     rf"\bupdate\s+(?:only\s+)?{SPANS}": "updates the span table",
     rf"\bmerge\s+into\s+{SPANS}": "merges into the span table",
-    # One shard has all rows of a key, so the conflict is resolved there, with values of that row only.
+    # Accepted: one shard has all rows of a key, so the conflict is resolved there, with values of that row only.
     rf"\binsert\s+into\s+{SPANS}.*(?<!on conflict \(trace_id, span_id, start_time_ms\) )\bdo\s+update\b": "updates"
     " the span table on conflict",
     rf"\binsert\s+into\s+{SPANS}.*\bdo\s+update\s+set\b.*\b(?:select|now\s*\(|random\s*\(|clock_timestamp)": "sets"

@@ -56,7 +56,7 @@ def _session(line: str) -> Session:
         assert note is not None
         hooks.append(note)
     otlp = [note for post in raw["otlp"] for note in _notes(post["body"], round(post["at"] * _NS))]
-    # As a file of notes returns them.
+    # In the form in which a file of notes returns them.
     hooks, otlp = json.loads(json.dumps([hooks, otlp]))
     return Session(raw["name"], raw["hooks"][0]["event"]["session_id"], hooks, otlp, raw)
 

@@ -113,7 +113,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register our markers, restore default signal handling, and remove libpq's variables.
 
-    Sharing a run between processes and its summary are in `sharing`.
+    How a run is shared between processes, and its summary, are in `sharing`.
     """
     config.pluginmanager.register(sharing)
     for name in [name for name in os.environ if name.startswith("PG")]:
@@ -130,7 +130,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each integration test that needs a server on the embedded server and through a pooler, unless limited."""
+    """Run each integration test with a server twice, embedded and through a pooler, unless a marker limits it."""
     if "server" not in metafunc.fixturenames or ".integration." not in metafunc.definition.nodeid.replace("/", "."):
         return
     only = metafunc.definition.get_closest_marker("only_on")
@@ -181,7 +181,7 @@ def _make_days(target: Target, past: int) -> None:
 def made_once(server: Server, name: str, template: str, prepare: Callable[[Target], None]) -> str:
     """Create a template database once per server, and return its name."""
     if (server.direct, name) not in _made_once:
-        # Left by a failed attempt.
+        # A failed attempt may have left it.
         server.administer(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         server.administer(f"CREATE DATABASE {name} TEMPLATE {template}")
         prepare(outside(server.direct_url(name), "dagster"))

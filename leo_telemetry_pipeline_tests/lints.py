@@ -18,14 +18,15 @@ def _executable_by(role: str) -> str:
 
 
 def _visible_to(role: str) -> str:
-    # With or without the extension that exposes such tables to roles that may read one of their columns.
+    # The lint is about an extension that shows a table to every role that may read one of its columns. This query finds
+    # such tables even if the extension is not installed.
     return f"""
         SELECT c.relname {_RELATIONS} AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND EXISTS (
             SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
               AND has_column_privilege('{role}', c.oid, a.attnum, 'SELECT'))"""
 
 
-# Each returns the objects at fault, one name per row.
+# Each query returns the objects at fault, one name per row.
 LINTS = {
     "0001_unindexed_foreign_keys": f"""
         SELECT k.conrelid::regclass::text || ' ' || k.conname FROM pg_constraint AS k

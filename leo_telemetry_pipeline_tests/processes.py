@@ -55,7 +55,7 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     """Return an environment with the home and ``more``, and without any other of our variables."""
     ours = re.compile(f"{PREFIX}|DAGSTER_|PG[A-Z]")
     clean = {name: value for name, value in os.environ.items() if not ours.match(name)}
-    # For a clone that is not installed.
+    # This makes a clone importable that is not installed.
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return clean | {"PYTHONPATH": os.pathsep.join(paths), PREFIX + "HOME": str(home)} | more
 

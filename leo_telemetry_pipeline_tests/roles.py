@@ -46,7 +46,7 @@ def supabase_template(server: Server) -> str:
     """Return the name of a database with Supabase's roles and default privileges, migrated by ``leo_owner``."""
     name = "template_supabase"
     if server.direct not in _made:
-        # Left by a failed attempt.
+        # A failed attempt may have left it.
         server.administer(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         for role in (*OURS, NOBODY, "authenticator", *API):
             server.administer(f"DROP ROLE IF EXISTS {role}")

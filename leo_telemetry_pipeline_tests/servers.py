@@ -87,7 +87,7 @@ class Servers:
         return server
 
     def close(self) -> None:
-        """End all of them."""
+        """End all servers that were started."""
         self._ends.close()
 
     def _embedded(self) -> Server:

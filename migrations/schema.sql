@@ -558,9 +558,9 @@ CREATE TABLE public.dimension_p50 (
 
 COMMENT ON TABLE public.dimension_p50 IS 'P50s, other percentiles and judgement per run and dimension.';
 
-COMMENT ON COLUMN public.dimension_p50.outcome IS 'Judgement: ok, bottleneck, too_few, no_baseline, switched_off, pooled. NULL: not judged yet.';
+COMMENT ON COLUMN public.dimension_p50.outcome IS 'Judgement: ok, bottleneck, mix, like_whole, too_few, no_baseline, switched_off, pooled, shared. NULL: not judged.';
 
-COMMENT ON COLUMN public.dimension_p50.observed_p50_ms IS 'P50 that is compared with the baseline: of the window, or for a learned baseline, since the onset.';
+COMMENT ON COLUMN public.dimension_p50.observed_p50_ms IS 'P50 that is compared with the baseline: that of the window or, for a learned baseline, since the onset.';
 
 COMMENT ON COLUMN public.dimension_p50.learned IS 'Judgement from daily P50s: the learned baseline, the change, and each guard with its numbers.';
 
@@ -974,6 +974,18 @@ CREATE TABLE public.telemetry_intake_notices (
 
 COMMENT ON TABLE public.telemetry_intake_notices IS 'Rejected, implausible or unknown input, counted by source, kind and detail.';
 
+CREATE TABLE public.telemetry_name_slices (
+    span_type text NOT NULL,
+    span_name text NOT NULL,
+    attribute text NOT NULL,
+    is_counted boolean NOT NULL,
+    decided_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE public.telemetry_name_slices IS 'Names with an attribute of a few values. Each value is a dimension of its own, as in operation+host:GET:web-1, beside the name as a whole.';
+
+COMMENT ON COLUMN public.telemetry_name_slices.is_counted IS 'False: left out, since larger names have the most slices allowed.';
+
 CREATE TABLE public.telemetry_quarantine (
     id bigint NOT NULL,
     source text NOT NULL,
@@ -1147,7 +1159,7 @@ CREATE TABLE public.workflow_trace_log (
 )
 PARTITION BY RANGE (start_time_ms);
 
-COMMENT ON TABLE public.workflow_trace_log IS 'One row per span: a timed operation. A row without duration_ms and end_time_ms may get its end later, by the same key. A row with an end never changes.';
+COMMENT ON TABLE public.workflow_trace_log IS 'One row per span: a timed operation. A row without duration_ms and end_time_ms may get its end later, from a span with the same key. A row with an end never changes.';
 
 COMMENT ON COLUMN public.workflow_trace_log.duration_rest_us IS 'Microseconds to add to duration_ms, which is rounded. NULL: the source has whole milliseconds.';
 
@@ -1226,6 +1238,9 @@ ALTER TABLE ONLY public.telemetry_folded_names
 
 ALTER TABLE ONLY public.telemetry_intake_notices
     ADD CONSTRAINT telemetry_intake_notices_pkey PRIMARY KEY (source, kind, detail);
+
+ALTER TABLE ONLY public.telemetry_name_slices
+    ADD CONSTRAINT telemetry_name_slices_pkey PRIMARY KEY (span_type, span_name, attribute);
 
 ALTER TABLE ONLY public.telemetry_quarantine
     ADD CONSTRAINT telemetry_quarantine_pkey PRIMARY KEY (id);
@@ -1393,6 +1408,8 @@ CREATE POLICY telemetry_granted ON public.telemetry_folded_names USING ((CURRENT
 
 CREATE POLICY telemetry_granted ON public.telemetry_intake_notices USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
+CREATE POLICY telemetry_granted ON public.telemetry_name_slices USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
+
 CREATE POLICY telemetry_granted ON public.telemetry_quarantine USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
 CREATE POLICY telemetry_granted ON public.telemetry_removed_keys USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
@@ -1416,6 +1433,8 @@ CREATE POLICY telemetry_granted ON public.workflow_trace_log USING ((CURRENT_USE
 CREATE POLICY telemetry_granted ON public.workflow_trace_log_default USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
 ALTER TABLE public.telemetry_intake_notices ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.telemetry_name_slices ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.telemetry_quarantine ENABLE ROW LEVEL SECURITY;
 

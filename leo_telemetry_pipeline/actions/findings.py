@@ -10,7 +10,9 @@ from datetime import timedelta
 from typing import Any
 
 from leo_telemetry_pipeline.actions import items as planning
-from leo_telemetry_pipeline.dimension import Bottleneck, Dimension, ExplainedCause
+from leo_telemetry_pipeline.actions import mixed
+from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED
+from leo_telemetry_pipeline.dimension import Bottleneck, Dimension, ExplainedCause, Judgement
 from leo_telemetry_pipeline.store import items, runs, span_totals, thresholds
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.server.database import Database
@@ -24,7 +26,9 @@ class Summary:
 
     ``largest_sample``: spans of the largest dimension. ``pooled``: spans per dimension type with more
     than the maximum number of keys. ``folded``: dimensions that stand for names with ids.
-    ``shared``: names that are judged per service or kind.
+    ``shared``: names that are judged per service or kind. ``lacking``: what the largest dimension without a baseline
+    lacks. ``mixes``: judgements whose ``mix`` changed. ``slices_left_out``: the number of names and attributes whose
+    values are not counted.
     """
 
     bottlenecks: tuple[Bottleneck, ...]
@@ -36,6 +40,9 @@ class Summary:
     causes: tuple[ExplainedCause, ...] = ()
     folded: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
+    mixes: tuple[Judgement, ...] = ()
+    slices_left_out: int = 0
+    lacking: str | None = None
 
 
 def conclude(
@@ -52,7 +59,8 @@ def conclude(
     Raises store.runs.LostRun, with nothing written, if the run is no longer RUNNING for this Dagster run.
     """
     explained = {name: note for cause in summary.causes for name, note in notes(cause)}
-    bottlenecks = causes_first([_explained(found, window, explained) for found in summary.bottlenecks])
+    of_mix = {one.dimension: mixed.line(one.mix) for one in summary.mixes if one.mix}
+    bottlenecks = causes_first([_explained(found, window, explained, of_mix) for found in summary.bottlenecks])
     plan = planning.plan(
         bottlenecks,
         items.of_scope(database, window.project),
@@ -70,7 +78,7 @@ def conclude(
         scanned, traces = span_totals.count(database, window)
     output_ref = {
         "traces_scanned": scanned,
-        "dimensions_evaluated": summary.outcomes["ok"] + summary.outcomes["bottleneck"],
+        "dimensions_evaluated": sum(summary.outcomes[name] for name in JUDGED),
         "bottlenecks": [one.as_json() | {"improvement_id": None} for one in bottlenecks],
         "items_created": len(plan.create),
         "items_skipped_rate_limit": plan.skipped_rate_limit,
@@ -81,11 +89,12 @@ def conclude(
         "pooled": summary.pooled,
         "folded": list(summary.folded),
         "shared": list(summary.shared),
-        "dimensions_not_judged": {
-            name: count for name, count in summary.outcomes.items() if name not in ("ok", "bottleneck")
-        },
+        "mixes": [_mixed(one) for one in summary.mixes],
+        "slices_left_out": summary.slices_left_out,
+        "dimensions_not_judged": {name: count for name, count in summary.outcomes.items() if name not in JUDGED},
         "largest_sample": summary.largest_sample,
         "needed_sample": summary.needed_sample,
+        "lacking": summary.lacking,
     }
     if run_id is not None:
         _commit(database, plan, output_ref, window, run_id, dagster_run_id)
@@ -117,7 +126,7 @@ def notes(cause: ExplainedCause) -> Iterator[tuple[Dimension, dict[str, Any]]]:
     """Yield the explanation of each dimension of a cause, with the cause's name as ``cause``."""
     for explained in (cause, *cause.members):
         explanation = {name: getattr(explained, name) for name in ("why", "measured", "set_apart_by")}
-        yield explained.dimension, explanation | {"cause": cause.name}
+        yield explained.dimension, explanation | {"cause": cause.name, "slow_value": cause.value}
 
 
 def causes_first(bottlenecks: Sequence[Bottleneck]) -> list[Bottleneck]:
@@ -131,9 +140,20 @@ def causes_first(bottlenecks: Sequence[Bottleneck]) -> list[Bottleneck]:
     return list(ordered.values())
 
 
-def _explained(found: Bottleneck, window: Window, explained: Mapping[Dimension, dict[str, Any]]) -> Bottleneck:
+def _mixed(one: Judgement) -> dict[str, Any]:
+    names = ("dimension_type", "dimension_key", "observed_p50_ms", "ratio", "resolution_ms")
+    found = {name: getattr(one, name) for name in names} | {"baseline_p50_ms": one.baseline and one.baseline.p50_ms}
+    return found | {"mix": one.mix and one.mix.as_json()}
+
+
+def _explained(
+    found: Bottleneck, window: Window, explained: Mapping[Dimension, dict[str, Any]], mixes: Mapping[Dimension, str]
+) -> Bottleneck:
     lost_ms = found.added_ms * found.sample_count * (WEEK / (window.end - window.start))
-    return replace(found, lost_ms_a_week=lost_ms, **({"cause": found.name} | explained.get(found.dimension, {})))
+    found = replace(found, lost_ms_a_week=lost_ms, **({"cause": found.name} | explained.get(found.dimension, {})))
+    # Only a bottleneck by a configured threshold has a changed mix: others are then no bottlenecks.
+    line = mixes.get(found.dimension)
+    return replace(found, measured=[line, *found.measured]) if line else found
 
 
 def _limits(database: Database, bottlenecks: Sequence[Bottleneck]) -> dict[str, planning.Limits]:

@@ -15,7 +15,7 @@ def in_a_line(text: str) -> str:
 def markdown(text: str) -> str:
     r"""Return Markdown that shows a text literally, as code.
 
-    A ``|`` becomes ``\|`` between two pieces of code: within code, a table would misread a preceding ``\``.
+    A ``|`` becomes ``\|`` between two pieces of code, since tables misread a ``\`` before a ``|`` within code.
     """
     return r"\|".join(_code(part) if part else "" for part in in_a_line(text).split("|"))
 

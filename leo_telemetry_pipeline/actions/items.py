@@ -40,7 +40,7 @@ class Limits:
 class Plan:
     """Items to write, worst first, and the number of bottlenecks without a new item, per reason.
 
-    ``item_of``: from the fingerprint of each bottleneck to that of its item, even if there is no such item.
+    ``item_of`` maps the fingerprint of each bottleneck to that of its item, even if that item does not exist.
     """
 
     create: tuple[Draft, ...]
@@ -158,9 +158,10 @@ def worded(
     detail["run_id"] = run_id
     detail["project"] = project or ""
     where = "" if project is None else f" in project {project}"
+    because = f": {bottleneck['slow_value']}" if bottleneck.get("slow_value") else ""
     return Draft(
         fingerprint(bottleneck["dimension_type"], bottleneck["dimension_key"], project),
-        f"{dimension} takes {times} as long as normal{where}",
+        f"{dimension} takes {times} as long as normal{where}{because}",
         f"The median of {dimension}{where} was {observed}{since}, against a {bottleneck['baseline_source']} baseline "
         f"of {baseline}: {times}, where up to {allowed(bottleneck['multiplier'])} is normal. From "
         f"{window_start:%Y-%m-%d} to {window_end:%Y-%m-%d %H:%M} UTC it had {bottleneck['sample_count']} spans. "
@@ -171,7 +172,7 @@ def worded(
 
 
 def explanations(bottleneck: Mapping[str, Any]) -> list[str]:
-    """Return a sentence each, where known: onset, added time, measurements, attributes of slow spans, members.
+    """Return one sentence on each that is known: onset, added time, measurements, attributes of slow spans, members.
 
     The bottleneck is given as JSON, in the form of findings and items.
     """
@@ -182,6 +183,8 @@ def explanations(bottleneck: Mapping[str, Any]) -> list[str]:
         sentences.append(f"Where the added time goes: {bottleneck['why']}")
     if bottleneck.get("measured"):
         sentences.append(f"What its spans show: {'; '.join(bottleneck['measured'])}")
+    if bottleneck.get("slow_value"):
+        sentences.append(f"The spans that became slower have {bottleneck['slow_value']}, whatever their names")
     if bottleneck.get("set_apart_by"):
         sentences.append(f"More common in slow spans: {'; '.join(bottleneck['set_apart_by'])}")
     if members := bottleneck.get("members"):

@@ -18,7 +18,8 @@ WEEK = 7
 def weeks(portions: Iterable[Rows], dimensions: int, days: int, gamma: float) -> tuple[np.ndarray, np.ndarray]:
     """Return span counts and P50s in ms of the seven days ending on each day, both of shape [dimensions, days].
 
-    ``portions``: from ``store.history.daily.read``. Weeks without spans, and the first six days, are 0 and NaN.
+    ``portions``: from ``store.history.daily.read``. Weeks without spans, and the first six days, have count 0 and P50
+    NaN.
     """
     counts, p50_ms = np.zeros((dimensions, days), np.int64), np.full((dimensions, days), np.nan)
     for dimension, low, by_day in _tables(list(portions), days):

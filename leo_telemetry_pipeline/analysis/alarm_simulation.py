@@ -22,7 +22,7 @@ ALARMS = 150
 YEARS_MOST = 1500
 # Candidate scales of the logistic distribution of log durations within a day.
 SPREADS = np.geomspace(0.01, 1.5, 12)
-# 12 bisections find a P50 to 1/4000 of the range of its week's days.
+# 12 bisections find the P50 of a week to within 1/4000 of the range of its daily P50s.
 HALVINGS = 12
 # Bounds of the ratio of observed to simulated standard deviation of weekly P50s.
 SCALES = (0.7, 1.4)
@@ -38,7 +38,7 @@ BATCH = 200
 
 @dataclass(frozen=True)
 class Stable:
-    """Days of one level: day numbers, ascending; span counts; log P50s without rhythm; the rhythm."""
+    """Days of one level: ascending day numbers, span counts, log P50s without rhythm (``x``), and the rhythm itself."""
 
     days: np.ndarray
     counts: np.ndarray
@@ -48,7 +48,7 @@ class Stable:
 
 @dataclass(frozen=True)
 class Simulation:
-    """Sorted simulated weekly log P50s of ``years`` years; ``below`` and ``above``: both ends of each increase."""
+    """Simulated weekly log P50s, sorted: ``all``, and those before (``below``) and after (``above``) each increase."""
 
     below: np.ndarray
     above: np.ndarray
@@ -148,7 +148,7 @@ def _drawn(stable: Stable, places: np.ndarray, spread: float, times: int) -> Ite
 
 
 def _quality(stable: Stable) -> np.ndarray:
-    """Return the inverse standard deviation of each day, for the most likely of ``SPANS_SHARE``."""
+    """Return the inverse standard deviation of each day, with the most likely value of ``SPANS_SHARE``."""
     of_spans = np.median(stable.counts) / stable.counts
     left = noise.winsorized((stable.x - np.median(stable.x))[None])[0]
     variances = [(1 - share) + share * of_spans for share in SPANS_SHARE]
@@ -157,7 +157,7 @@ def _quality(stable: Stable) -> np.ndarray:
 
 
 def _noise(steps: np.ndarray, rhos: np.ndarray, points: int, rng: np.random.Generator) -> np.ndarray:
-    """Return AR(1) noise, one row per autocorrelation; its innovations are resampled from a resample of ``steps``."""
+    """Return AR(1) noise, one row per autocorrelation; each row resamples innovations from a resample of ``steps``."""
     pools = steps[rng.integers(0, len(steps), (len(rhos), len(steps)))]
     chosen = np.take_along_axis(pools, rng.integers(0, len(steps), (len(rhos), points)), axis=1)
     chosen[:, 0] /= np.sqrt(1 - rhos**2)

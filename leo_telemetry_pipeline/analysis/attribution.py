@@ -28,18 +28,18 @@ from leo_telemetry_pipeline.analysis.services import plain
 
 # Trimmed share on each side: one trace that hung overnight must not dominate a mean.
 TRIMMED = 0.025
-# In standard errors; with about twenty parts, one that did not change passes in 1 of 40 comparisons.
+# In standard errors; in 1 of 40 comparisons of about twenty parts, some part passes without having changed.
 SEPARATED = 3.0
-# Fewer spans are too few to estimate a variance.
+# Fewer spans than this are too few to estimate a variance.
 LEAST_TO_TEST = 5
 LEAST_SHARE = 0.01
-# From this share on, own time is explained.
+# Own time is explained if its share of the added time is at least this.
 MOSTLY = 0.5
-# If the sample differs from all spans by more than this factor, its own added time is shown as well.
+# If the added time of the sample differs from that of all spans by more than this factor, both are shown.
 ALIKE = 2.0
-# From this factor on, calls count as more frequent.
+# Calls count as more frequent from this factor on.
 MORE_OFTEN = 1.2
-# Slower parts keep at least this share of their charge when time moved off the path.
+# A slower part keeps at least this share of its added time, even if more time moved off the critical path.
 LEAST_LEFT = 0.1
 
 
@@ -49,7 +49,7 @@ class AddedPart:
 
     ``kind``: ``span`` (a span below), ``own`` (the dimension's own work), ``queue`` (waiting for ``key`` to begin),
     ``wait`` (for a person) or ``call`` (between client and server spans). ``calls_*``: mean number of calls per
-    span of the dimension. ``note``: explains own time.
+    span of the dimension; ``is_called_more``: significantly. ``note``: explains own time.
     """
 
     kind: str
@@ -58,6 +58,7 @@ class AddedPart:
     calls_before: float
     calls_after: float
     note: str = ""
+    is_called_more: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def line(attribution: Attribution, most: int = 5, added_ms: float | None = None)
 
 
 def _head(attribution: Attribution, added_ms: float | None) -> str:
-    """Return the added time that the parts divide, and that of all spans where it differs."""
+    """Return the added time that is divided among the parts, and that of all spans where it differs."""
     sampled = _added(attribution.added_ms)
     if attribution.parts and attribution.added_ms <= 0:
         sampled = f"{_added(attribution.mean_ms)} on average"
@@ -145,8 +146,7 @@ def _name(part: AddedPart) -> str:
     if part.kind == OWN:
         note = f" ({part.note})" if part.note and part.share >= MOSTLY else ""
         return (f"own time in {service}" if service else "own time") + note
-    more = part.calls_after / part.calls_before if part.calls_before else 0.0
-    often = f" ({part.calls_after:.1f} calls, were {part.calls_before:.1f})" if more == 0.0 or more > MORE_OFTEN else ""
+    often = f" ({part.calls_after:.1f} calls, were {part.calls_before:.1f})" if part.is_called_more else ""
     return f"{within}{often}"
 
 
@@ -206,7 +206,8 @@ def _settle_moved(
 ) -> None:
     """Charge the time that moved onto the critical path at the concurrent places ``at`` to the slower ``charges``.
 
-    If none is slower, the places stopped being concurrent: with ``otherwise``, each is charged its own moved time.
+    If none is slower, the places stopped being concurrent: given ``otherwise``, each is charged the time that moved
+    onto the path at it.
     """
     pool = float(moved[at].sum())
     slower = [charge for charge in charges if charge.ms > 0 and (charge.kind, charge.key) in kept]
@@ -237,22 +238,31 @@ def _shares(
         at = [place for place, of in enumerate(places.keys) if of == key]
         if kind == CALL:
             at = [place for place, link in places.links.items() if places.ends[link] == key]
+        old, new = (float(side.calls[at].sum()) for side in (before, after))
         note = _around(at, before, after, places) if kind == OWN else ""
-        found.append(
-            AddedPart(kind, key, float(ms / total), float(before.calls[at].sum()), float(after.calls[at].sum()), note)
-        )
+        is_more = any(_is_called_more(before, after, place) for place in at)
+        found.append(AddedPart(kind, key, float(ms / total), old, new, note, is_more))
     return tuple(sorted(found, key=lambda part: (-part.share, part.kind, part.key)))
 
 
 def _around(at: Sequence[int], before: PlaceSums, after: PlaceSums, places: Places) -> str:
-    """Explain the own time of places: around more calls, outside the spans below, or no spans below."""
+    """Return where the own time of places lies, in words: around more calls, or outside the spans below, if any."""
     below = [place for place, above in enumerate(places.above) if above in at]
     if not below:
         return "no spans below it"
-    more = [place for place in below if after.calls[place] > MORE_OFTEN * before.calls[place]]
+    more = [place for place in below if _is_called_more(before, after, place)]
     if not more:
         return "outside the spans below it"
     place = max(more, key=lambda each: after.calls[each] - before.calls[each])
     key, service = plain(places.keys[place])
     name = f"{key} in {service}" if service else key
     return f"around {after.calls[place]:.1f} calls of {name}, were {before.calls[place]:.1f}"
+
+
+def _is_called_more(before: PlaceSums, after: PlaceSums, place: int) -> bool:
+    """Return whether a place is called more often per call of its parent, by more than chance."""
+    old, new = before.rate[place], after.rate[place]
+    if old == 0:
+        return new * len(after.awaited) >= LEAST_TO_TEST
+    error = math.sqrt(before.rate_variance[place] + after.rate_variance[place])
+    return new > MORE_OFTEN * old and math.log(new / old) > SEPARATED * error

@@ -44,7 +44,7 @@ COLUMNS = (
     "inside",
     "outcome",
 )
-# Weights of the priors, as numbers of outcomes: no calibration, and states that mostly persist.
+# Weights of the two priors, as numbers of outcomes: calibration changes nothing, and states mostly persist.
 _PRIOR_OUTCOMES = 20.0
 _STAYS, _BEGINS, _PRIOR_TODAY = 0.8, 0.05, 10.0
 
@@ -130,7 +130,10 @@ def _of_a_day(history: ForecastInput, origin: int, today: int, horizons: Sequenc
 
 
 def with_learning(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Add ``probability`` and each rule to raw forecasts, each from the outcomes known at its origin."""
+    """Add the calibrated ``probability`` and the rules to raw forecasts.
+
+    For each origin, all but ``base_rate`` use only outcomes that were known then.
+    """
     made = pairs.astype({"origin": "int64", "horizon_days": "int64", "raw": "float64"})
     made = made.astype(dict.fromkeys(("today", "inside", "outcome"), "bool"))
     made = made.assign(probability=made["raw"], as_today=made["today"].astype("float64"), as_today_learned=0.0)

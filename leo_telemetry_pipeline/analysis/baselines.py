@@ -4,20 +4,22 @@ Belongs here: choosing a baseline and its multiplier, and when it may move. Does
 judging by a baseline (judgement), storing it (store).
 
 A regression does not become normal by waiting: a baseline moves down when the dimension improved, and up only after
-its item was resolved or the level accepted. It settles with the first 28 days of its level and then follows a stable
-level only (references).
+its item was resolved or the level accepted, or two weeks after its mix changed. A new baseline rests on the first 28
+days of its level, and then follows a stable level only (references).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 
 from leo_telemetry_pipeline.analysis import references
-from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST, ChangePoint, date_of
+from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST, ChangePoint, date_of, day_number
 from leo_telemetry_pipeline.analysis.levels import (
     DAYS_LEAST,
     LEVEL_LEAST,
+    MIXED_SINCE,
     SETTLED_DAYS,
     Days,
     History,
@@ -63,6 +65,8 @@ def of_history(history: History, changed: Sequence[ChangePoint], kept: Baseline 
     is_later = len(last) > 0 and len(changed) > 0 and int(history.days[last[0]]) > start_of(kept)
     if is_later and kept.may_rise and len(last) >= ACCEPTED_LEAST:
         return _learned(history, last[:SETTLED_DAYS], "accepted", kept.noise_dismissals)
+    if len(mixed := _since_mixed(history, kept)) >= DAYS_LEAST:
+        return _learned(history, mixed[:SETTLED_DAYS], "mixed", kept.noise_dismissals)
     if moved := _moved_by(history, kept, last, is_later=is_later):
         return _learned(history, last[:SETTLED_DAYS], moved, kept.noise_dismissals)
     base = settled(history, changed, kept)
@@ -73,7 +77,7 @@ def of_history(history: History, changed: Sequence[ChangePoint], kept: Baseline 
 
 
 def _with_reference(history: History, changed: Sequence[ChangePoint], kept: Baseline) -> Baseline | None:
-    """Return a baseline of version 0001, which kept no reference, with one; None if its days left the history."""
+    """Return a baseline of version 0001 with the reference that it lacks; None if its days have left the history."""
     base = settled(history, changed, kept)
     if len(base) < LEVEL_LEAST:
         return None
@@ -91,7 +95,7 @@ def multiplier(reference: Reference, noise_dismissals: int = 0) -> float:
 
 
 def _first(parts: list[np.ndarray]) -> np.ndarray | None:
-    """Return the days of the initial baseline: the last level of two weeks or more, else the first of one week."""
+    """Return the days of the initial baseline: the last level of at least two weeks, else the first of at least one."""
     long = [part for part in parts if len(part) >= DAYS_LEAST]
     short = [part for part in parts if len(part) >= LEVEL_LEAST]
     return long[-1] if long else short[0] if short else None
@@ -123,8 +127,14 @@ def _forward(history: History, baseline: Baseline, reference: Reference) -> Base
     )
 
 
+def _since_mixed(history: History, kept: Baseline) -> np.ndarray:
+    """Return the indices of the days since the mix of work is another one; none if it is the same."""
+    since = kept.evidence.get(MIXED_SINCE)
+    return np.flatnonzero(history.days >= day_number(date.fromisoformat(since)) if since else [])
+
+
 def _moved_by(history: History, kept: Baseline, last: np.ndarray, *, is_later: bool) -> str | None:
-    """Return how the last level replaces the normal one: improved, or the same level at a finer resolution."""
+    """Return why the last level replaces the normal one: improved, or the same at a finer resolution; else None."""
     if len(last) < DAYS_LEAST:
         return None
     level, normal = float(np.exp(history.level(last))), float(np.exp(references.of(kept).p50))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from leo_telemetry_pipeline.dimension import OTHER_KEYS, Bottleneck, Dimension, DimensionResult, Judgement, Threshold
 from leo_telemetry_pipeline.resolution import WHOLE_MS
 
-# For a configured baseline without a multiplier.
+# Multiplier of a configured baseline without one.
 DEFAULT_MULTIPLIER = 2.0
 # Baselines are learned from this many days up to the end of the window.
 HISTORY_DAYS = 90
@@ -19,7 +19,7 @@ HISTORY_DAYS = 90
 # 100 * 1.15 is 114.99999999999999 in floating point.
 ROUNDING = 1 + 1e-12
 
-JUDGED = ("ok", "bottleneck")
+JUDGED = ("ok", "bottleneck", "mix", "like_whole")
 NOT_JUDGED = ("too_few", "no_baseline", "switched_off", "pooled", "shared")
 
 
@@ -34,7 +34,7 @@ def judge(
 
     A configured baseline takes precedence over the learned judgement, with a multiplier of 2.0 by default. A learned
     baseline is compared with the P50 since the onset, or, without a bottleneck, with the P50 of the window. Dimensions
-    in ``shared`` are not judged, since others are judged instead.
+    in ``shared`` are not judged, since their parts (one per service or kind) are.
     """
     configured = {threshold.dimension: threshold for threshold in thresholds}
     by_history = {judgement.dimension: judgement for judgement in learned}
@@ -53,7 +53,7 @@ def _judged(
     is_configured = threshold.baseline_source == "configured"
     outcome = own.outcome if own and not is_configured else None
     decides = own if outcome in JUDGED else None
-    slower = own if outcome == "bottleneck" else None
+    slower = own if outcome in ("bottleneck", "mix", "like_whole") else None
     learned_p50_ms = decides.baseline.p50_ms if decides and decides.baseline else None
     baseline_p50_ms = threshold.baseline_p50_ms if is_configured else learned_p50_ms
     observed_p50_ms = slower.observed_p50_ms if slower else one.p50_ms
@@ -69,7 +69,7 @@ def _judged(
     elif baseline_p50_ms is None or observed_p50_ms is None:
         outcome = "no_baseline"
     elif (is_configured or slower) and is_above(observed_p50_ms, baseline_p50_ms, multiplier):
-        outcome = "bottleneck"
+        outcome = slower.outcome if slower else "bottleneck"
     else:
         outcome = "ok"
     return replace(
@@ -111,7 +111,7 @@ def found(judged: Iterable[DimensionResult]) -> list[Bottleneck]:
 
 
 def _bottleneck(one: DimensionResult) -> Bottleneck:
-    # A bottleneck without these has failed the blocking check ``not_above_threshold``.
+    # The blocking check ``not_above_threshold`` rejects bottlenecks without these.
     assert one.observed_p50_ms is not None
     assert one.baseline_p50_ms is not None
     assert one.multiplier is not None
@@ -133,3 +133,11 @@ def count_outcomes(judged: Sequence[DimensionResult]) -> dict[str, int]:
     """Return the number of dimensions per outcome, zeros included."""
     counted = Counter(one.outcome for one in judged)
     return {outcome: counted[outcome] for outcome in (*JUDGED, *NOT_JUDGED)}
+
+
+def lacking(judged: Iterable[DimensionResult], learned: Iterable[Judgement]) -> str | None:
+    """Return what the largest dimension without a baseline lacks, such as ``9 days with spans, 14 are needed``."""
+    failed = {own.dimension: guard.says for own in learned for guard in own.guards if not guard.passed}
+    waiting = [one for one in judged if one.outcome == "no_baseline" and one.dimension in failed]
+    largest = max(waiting, key=lambda one: (one.sample_count, one.dimension), default=None)
+    return failed[largest.dimension] if largest else None

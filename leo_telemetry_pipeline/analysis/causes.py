@@ -6,16 +6,17 @@ Belongs here: choosing causes from attributions, and grouping bottlenecks by cau
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 
-from leo_telemetry_pipeline.analysis import links, noise
+from leo_telemetry_pipeline.analysis import links, noise, shared_values
 from leo_telemetry_pipeline.analysis.attribution import Attribution, attribute
 from leo_telemetry_pipeline.analysis.critical_path import Forest, attribute_of
 from leo_telemetry_pipeline.analysis.places import OWN, SPAN
 from leo_telemetry_pipeline.analysis.services import SERVICE, plain
+from leo_telemetry_pipeline.analysis.shared_values import Slowed, Value
 from leo_telemetry_pipeline.dimension import Bottleneck, Dimension
 
 # A part may be the cause if its share is at least this fraction of the largest part's share.
@@ -25,10 +26,16 @@ SAME_ONSET_DAYS = 1
 # Length of the baseline before an onset, and the gap between them: noise may date an onset one day late, and a
 # weekend without spans two more.
 BEFORE, NEAR = timedelta(days=28), timedelta(days=3)
-# A cause is confined to one value of an attribute if the others add at most this fraction of what it adds.
+# Causes that share a value may have so few spans that their onsets are dated further apart.
+NEAR_ONSET_DAYS = 3
+# A cause is confined to one value of an attribute if other values add at most this fraction of the time that it adds.
 OTHERS_ADD = 0.25
 LEAST_SPANS = 5
 SEPARATED = 3.0
+
+
+# Values that slower spans share.
+Shared = Mapping[Value, Slowed]
 
 
 @dataclass(frozen=True)
@@ -41,23 +48,24 @@ class Member:
 
 @dataclass(frozen=True)
 class Cause:
-    """A common cause: work in spans of ``key`` (kind ``span``), waiting in its queue, or waiting for a person.
+    """A common cause: work in spans of ``key`` (kind ``span``), waiting in their queue, or waiting for a person.
 
     ``only``: the attribute and value it is confined to. ``representative``: the first of ``members``, which names the
-    cause.
+    cause. ``value``: the attribute value of the slower spans, whatever their names.
     """
 
     kind: str
     key: str
-    only: tuple[str, str] | None
+    only: Value | None
     representative: Bottleneck
     members: tuple[Member, ...]
+    value: Value | None = None
 
 
 def periods(
     onset: date | None, start: datetime, end: datetime
 ) -> tuple[tuple[datetime, datetime], tuple[datetime, datetime]]:
-    """Return the slow part of a window (all of it without an onset) and the baseline period, end excluded."""
+    """Return the slow part of a window (all of it without an onset) and the baseline period, ends excluded."""
     if onset is None:
         return (start, end), (start - BEFORE, start)
     began = datetime.combine(onset, time(), UTC)
@@ -67,15 +75,19 @@ def periods(
 def causes_of(
     slow: Sequence[Bottleneck], window: Forest, baseline: Forest
 ) -> tuple[list[Cause], dict[Dimension, Attribution | None]]:
-    """Attribute each bottleneck between two sets of traces, and group them by cause."""
-    attributions, only = explain(slow, window, baseline)
-    return group(slow, attributions, only), attributions
+    """Attribute the added time of each bottleneck between two sets of traces, and group bottlenecks by cause."""
+    attributions, only, shared = explain(slow, window, baseline)
+    onsets = {each.onset_day for each in slow}
+    return group(slow, attributions, only, dict.fromkeys(onsets, shared)), attributions
 
 
 def explain(
     slow: Sequence[Bottleneck], window: Forest, baseline: Forest
-) -> tuple[dict[Dimension, Attribution | None], dict[str, tuple[str, str]]]:
-    """Attribute bottlenecks between two sets of traces, and find causes confined to a value (``only_of``)."""
+) -> tuple[dict[Dimension, Attribution | None], dict[str, Value], Shared]:
+    """Attribute the added time of bottlenecks between two sets of traces.
+
+    Also find causes confined to a value (``only_of``), and values that slow spans share (``shared_values.slowing``).
+    """
     ends = links.ends(window, baseline)
     attributions = {each.dimension: attribute(window, baseline, *each.dimension, ends) for each in slow}
     keys = {key for each in slow for _, key, _ in _explained(each, attributions)}
@@ -85,18 +97,21 @@ def explain(
         for name in sorted(names):
             if value := only_of(window, baseline, key, name):
                 only[key] = (name, value)
-    return attributions, only
+    return attributions, only, shared_values.slowing(window, baseline, [plain(key)[0] for key in keys])
 
 
 def group(
     slow: Sequence[Bottleneck],
     attributions: Mapping[Dimension, Attribution | None],
-    only: Mapping[str, tuple[str, str]] | None = None,
+    only: Mapping[str, Value] | None = None,
+    shared: Mapping[date | None, Shared] | None = None,
 ) -> list[Cause]:
     """Group bottlenecks by cause, most added time first; each is a member of exactly one.
 
     The cause is the largest part of the added time. Among comparable parts, one with the same onset wins, then the one
-    that explains more bottlenecks. A bottleneck without attribution is its own cause (a combined dimension: its gate).
+    that explains more bottlenecks. A bottleneck without attribution is its own cause, or, if it is a combined
+    dimension, its gate is the cause.
+    Causes whose slower spans share a value, which others lack, are one (``shared``: such values by onset).
     """
     explained = {each.dimension: _explained(each, attributions) for each in slow}
     votes = Counter(parts[0][:2] for parts in explained.values())
@@ -106,7 +121,49 @@ def group(
         kind, key, share = _part(each, explained[each.dimension], votes, onsets)
         members[kind, key].append(Member(each, share))
     causes = [_cause_of(*name, found, (only or {}).get(name[1])) for name, found in members.items()]
+    causes = _folded(causes, shared or {})
     return sorted(causes, key=lambda cause: (-max(m.slow.added_ms for m in cause.members), cause.kind, cause.key))
+
+
+def _folded(causes: list[Cause], shared: Mapping[date | None, Shared]) -> list[Cause]:
+    """Fold causes that share a value into one, the value with the most causes first."""
+    left, folded = causes, []
+    while True:
+        options = [
+            (joined, value, slowed)
+            for onset, values in shared.items()
+            for value, slowed in values.items()
+            if (joined := [cause for cause in left if _joins(cause, onset, slowed)])
+        ]
+        if not options:
+            return left + folded
+        joined, value, slowed = max(options, key=lambda option: (len(option[0]), _is_text(option[1]), option[1]))
+        folded.append(_fold(joined, value, slowed))
+        left = [cause for cause in left if cause not in joined]
+
+
+def _joins(cause: Cause, onset: date | None, slowed: Slowed) -> bool:
+    """Return whether a cause is work of slowed spans, or of spans that contain some and became slower with them."""
+    began = cause.representative.onset_day
+    if cause.kind != SPAN or (began and onset and abs((began - onset).days) > NEAR_ONSET_DAYS):
+        return False
+    return plain(cause.key)[0] in slowed.keys | slowed.around
+
+
+def _fold(causes: list[Cause], value: Value, slowed: Slowed) -> Cause:
+    def rank(cause: Cause) -> tuple[bool, float, str]:
+        worst = cause.representative
+        return plain(cause.key)[0] in slowed.around, -worst.added_ms * worst.sample_count, worst.name
+
+    first, *others = sorted(causes, key=rank)
+    members = (*first.members, *(member for cause in others for member in cause.members))
+    # Spans that are named after it need no other name.
+    return replace(first, members=members, value=None if value[1] in first.representative.name else value)
+
+
+def _is_text(value: Value) -> bool:
+    """Return whether a value is a name, which says more than a flag or a number."""
+    return value[1] not in ("true", "false") and not value[1].replace(".", "").isdigit()
 
 
 def only_of(window: Forest, baseline: Forest, key: str, name: str) -> str | None:
@@ -158,7 +215,7 @@ def _explained(slow: Bottleneck, attributions: Mapping[Dimension, Attribution | 
     for dimension in (slow.dimension, (span_type, name)):
         found = attributions.get(dimension)
         if found and found.parts:
-            # From above, the own time of a dimension is time in its spans.
+            # Own time counts as time in spans of this dimension, as it does for bottlenecks above it.
             return [(SPAN if part.kind == OWN else part.kind, part.key, part.share) for part in found.parts]
     return [(SPAN, f"{span_type}:{name}", 1.0)]
 

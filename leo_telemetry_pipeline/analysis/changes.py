@@ -41,9 +41,9 @@ class ChangePoint:
     """One change of level, in the unit of the values.
 
     ``at``: first point of the new level, as an index or, if the series has days, a day since 1970-01-01; its 95 %
-    interval is ``earliest`` to ``latest``. ``before`` and ``after``: medians without rhythm. ``ratio``: the least that
-    the resolution of the values allows. ``score``: distance of the levels in units of noise; ``p_value``: its
-    probability in a stable series of that length.
+    interval is ``earliest`` to ``latest``. ``before`` and ``after``: medians without rhythm. ``ratio``: the least ratio
+    of the levels that the resolution of the values allows. ``score``: distance of the levels in units of noise;
+    ``p_value``: probability of such a score in a stable series of the same length.
     """
 
     at: int
@@ -98,7 +98,7 @@ class SeriesPart(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """One series ready to be split: logarithms without rhythm, quality, day (else index) of each point, resolution."""
+    """One series ready to be split: logarithms without rhythm, quality and day (or index) of each point, resolution."""
 
     x: np.ndarray
     quality: np.ndarray
@@ -122,7 +122,7 @@ def find_all(series: Sequence[Series]) -> list[list[ChangePoint]]:
 
 
 def find_prepared(prepared: dict[int, Prepared], series: int) -> list[list[ChangePoint]]:
-    """Return the changes of each series, of which there are ``series``; none for those too short to be prepared."""
+    """Return the changes of each of ``series`` series; none for those too short to be prepared."""
     found: list[list[ChangePoint]] = [[] for _ in range(series)]
     for number, changes in _kept(prepared, _splits(prepared)).items():
         places = prepared[number].places

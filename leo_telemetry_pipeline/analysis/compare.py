@@ -6,8 +6,8 @@ Belongs here: differences and ratios of percentiles with their intervals. Does n
 Days are clusters: spans of one day are correlated. The interval of a percentile is the interval of the share of spans
 below it, inverted (Woodruff, JASA 1952), with the variance between days (Francisco and Fuller, "Quantile estimation
 with a complex survey design", Annals of Statistics 1991). Two intervals combine by MOVER (Zou and Donner,
-"Construction of confidence limits about effect measures", Statistics in Medicine 2008), on logarithms for a ratio.
-Deterministic. Autocorrelation between days is ignored.
+"Construction of confidence limits about effect measures", Statistics in Medicine 2008), on logarithms for a ratio. The
+result is deterministic. Autocorrelation between days is ignored.
 """
 
 from collections.abc import Iterable
@@ -207,7 +207,7 @@ def _borrowed(own: _Percentile, other: _Percentile, of: Side) -> _Percentile:
 
 
 def _freedom(a: Side, of_a: _Percentile, b: Side, of_b: _Percentile, gamma: float) -> float:
-    """Return the degrees of freedom of the difference (Welch, Biometrika 1947), at most those of the days."""
+    """Return the degrees of freedom of the difference (Welch, Biometrika 1947), at most the number of days minus 1."""
     variances = [_log_variance(a, of_a, gamma), _log_variance(b, of_b, gamma)]
     freedoms = of_a.freedom, of_b.freedom
     parts = sum(variance**2 / freedom for variance, freedom in zip(variances, freedoms, strict=True))
@@ -230,7 +230,7 @@ def _correlation(a: Side, of_a: _Percentile, b: Side, of_b: _Percentile) -> floa
 
 
 def _ends(of: Side, at: _Percentile, reach: float, gamma: float) -> tuple[float | None, float | None]:
-    """Return the interval of a percentile in ms: ``reach`` standard errors, widened to the edges of buckets."""
+    """Return the interval of a percentile in ms: ``reach`` standard errors each way, widened to bucket edges."""
     count, quantile = of.count, at.quantile
     if count * min(quantile, 1 - quantile) < LEAST_BEYOND:
         return None, None

@@ -152,7 +152,7 @@ def walk(trees: Forest, top: int) -> Iterator[Step]:
                 moved -= over
             child_begin, child_end = max(start[child] + moved, begin), min(end[child] + moved, finish)
             if child_end < child_begin or child_end > cursor + ROUNDING_MS:
-                # Outlived its parent, or ran concurrently with a child that ended later.
+                # The child outlived its parent, or ran concurrently with a child that ended later.
                 waiting.append((child, child_begin, max(child_begin, child_end), moved, 0.0, False))
                 continue
             child_end, child_begin = min(child_end, cursor), min(child_begin, cursor)

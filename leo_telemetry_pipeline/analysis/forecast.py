@@ -155,7 +155,7 @@ def expect(history: ForecastInput, today: int, horizons: Sequence[int]) -> list[
 
 
 def window_p50(history: ForecastInput, last_day: int) -> float | None:
-    """Return the P50 in ms of the window that ends with a day, None if empty: the median of its days by spans."""
+    """Return the P50 in ms of the window up to a day, None if empty: the median of its days, weighted by spans."""
     days, counts, p50 = history.upto(last_day)
     inside = days > last_day - WINDOW_DAYS
     return medians.weighted(p50[inside], counts[inside]) if inside.any() else None

@@ -20,9 +20,9 @@ from leo_telemetry_pipeline.resolution import least_ratio
 
 DAYS_SINCE_LEAST = 3
 FALSE_DISCOVERIES = 0.05
-# A score of 4.0, which 1 % of stable dimensions reach in a year of weekly looks, and 2 % of daily looks.
+# A score of 4.1 over a week, which 1 % of stable dimensions reach in a year of weekly looks, and 2 % of daily looks.
 P_MOST = 0.0005
-# Days before the slower ones among which the onset is located.
+# The onset is located among the slower days and this many days before them.
 ONSET_DAYS = 28
 # Each item dismissed as noise makes the dimension's test ten times as strict.
 NOISE_DISMISSED = 10.0
@@ -38,7 +38,7 @@ class Normal:
     resolution_ms: float
 
     def ratio(self, level: float) -> float:
-        """Return the least ratio of another level to this one."""
+        """Return the least ratio of another level to this one that the resolution allows."""
         return least_ratio(float(np.exp(level)), float(np.exp(self.level)), self.resolution_ms)
 
 
@@ -103,7 +103,7 @@ def of_history(
     ratio = normal.ratio(history.level(since)) if len(since) else 1.0
     guards = (
         *enough,
-        _large_enough(ratio, multiplier),
+        _large_enough(ratio, float(np.exp(found.above)), multiplier, baseline.multiplier),
         _separated(found, onset, baseline),
         _confirmed(history, since, normal, multiplier),
     )
@@ -164,9 +164,13 @@ def _enough(history: History, baseline: Baseline | None, window: np.ndarray) -> 
     return (Guard("enough_days", baseline is not None and days >= DAYS_SINCE_LEAST, have, limit, says),)
 
 
-def _large_enough(ratio: float, multiplier: float) -> Guard:
+def _large_enough(ratio: float, by_centers: float, multiplier: float, learned: float) -> Guard:
+    """Compare the P50 with the multiplier, and the more precise centers with the learned one if that is less."""
     says = f"{ratio:.2f} x its baseline, the threshold is {multiplier:.2f} x"
-    return Guard("large_enough", is_above(ratio, 1.0, multiplier), ratio, multiplier, says)
+    passed = is_above(ratio, 1.0, multiplier)
+    if passed and not is_above(by_centers, 1.0, min(multiplier, learned)):
+        return Guard("large_enough", False, by_centers, learned, f"{says}, but only {by_centers:.2f} x by its mean")
+    return Guard("large_enough", passed, ratio, multiplier, says)
 
 
 def _separated(found: Distance, onset: ChangePoint | None, baseline: Baseline) -> Guard:

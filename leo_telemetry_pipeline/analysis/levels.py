@@ -25,6 +25,8 @@ DAYS_LEAST = 14
 LEVEL_LEAST = 7
 SETTLED_DAYS = 28
 OUTLIER = 2.5
+# Evidence of a baseline: the day since which the mix of work is another one.
+MIXED_SINCE = "mixed_since"
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ def days_by_level(history: History, changed: Sequence[ChangePoint]) -> list[np.n
 
 
 def start_of(baseline: Baseline) -> int:
-    """Return the first day of a baseline's level since 1970-01-01; if unknown, a day before all history."""
+    """Return the first day of a baseline's level, counted from 1970-01-01; if unknown, a day before all history."""
     return day_number(baseline.regime_start or date.min)
 
 

@@ -17,9 +17,9 @@ from leo_telemetry_pipeline.analysis.critical_path import Forest
 
 Link = tuple[str, str]
 TO, BOTH, FROM = "calls to", "calls to and from", "calls from"
-# In standard errors.
+# A link is slower if its gap grew by more than this many standard errors.
 SEPARATED = 3.0
-# Fewer calls are too few to estimate an error.
+# Fewer calls than this are too few to estimate an error.
 LEAST_CALLS = 5
 # A service other than the callee is named only if it explains more time by this factor.
 CLEARLY = 1.15
@@ -27,7 +27,7 @@ CLEARLY = 1.15
 
 @dataclass(frozen=True)
 class Gap:
-    """Change of the mean time between the spans of a link's calls in ms, and the number of calls since."""
+    """Change in ms of the mean time between the two spans of a link's calls, and the number of calls in the window."""
 
     ms: float
     calls: int
@@ -48,7 +48,7 @@ def ends(window: Forest, baseline: Forest) -> dict[Link, str]:
 
 
 def _best(gaps: Mapping[Link, Gap], left: set[Link]) -> tuple[str, set[Link]]:
-    """Return the name that explains most time, and the slower links that it explains."""
+    """Return the name that explains the most time, and the slower links that it explains."""
     scores = {
         (words, service): (_explained([gaps[link] for link in of]), of & left)
         for words, service, of in _choices(gaps)

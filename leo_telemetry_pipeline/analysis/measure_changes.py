@@ -11,7 +11,7 @@ import numpy as np
 from leo_telemetry_pipeline.analysis.critical_path import WAIT, Forest, mapping, rows_of
 from leo_telemetry_pipeline.analysis.span_measures import CACHED, FIRST_TOKEN, INPUT, OUTPUT, value_of
 
-# Fewer spans are too few for a median.
+# Fewer spans than this are too few for a median.
 LEAST_SPANS = 8
 # Least share of the added time at which the time before or after the first token explains it alone.
 ALONE = 0.8
@@ -63,7 +63,7 @@ def _more(sides: Sides, names: Sequence[str], word: str) -> str:
 
 
 def _pace(sides: Sides, rest: Sequence[np.ndarray]) -> str:
-    """Return whether there were more output tokens or each took longer, if exactly one is true."""
+    """Say whether there were more output tokens or each took longer, if exactly one is true; else return ""."""
     tokens = [_values(*side, OUTPUT) for side in sides]
     known = [(values > 0) & ~np.isnan(times) for values, times in zip(tokens, rest, strict=True)]
     if min(int(there.sum()) for there in known) < LEAST_SPANS:
@@ -80,7 +80,7 @@ def _pace(sides: Sides, rest: Sequence[np.ndarray]) -> str:
 
 
 def _waiting(sides: Sides, name: str) -> Iterator[str]:
-    """Yield whether waiting for a person explains the added time, or that such waits are excluded."""
+    """Yield a sentence if waiting for a person explains the added time, or if much of such waiting is excluded."""
     (aside_now, inside_now), (aside_was, inside_was) = (_waited(trees, rows, name) for trees, rows in sides)
     judged_now, judged_was = (_median(trees.judged[rows]) for trees, rows in sides)
     more_inside, added = inside_now - inside_was, judged_now - judged_was
@@ -94,7 +94,7 @@ def _waiting(sides: Sides, name: str) -> Iterator[str]:
 
 
 def _waited(trees: Forest, rows: Sequence[int], name: str) -> tuple[float, float]:
-    """Return the ms per span of waits excluded from its judged time, and of deeper waits, which are included."""
+    """Return the waits in ms per span: those excluded from its judged time, and deeper ones, which are included."""
     parents = {trees.parents[row] for row in rows} - {-1}
     key = f"{WAIT}:{name}"
     aside = {row for parent in rows for row in trees.children[parent] if trees.types[row] == WAIT}

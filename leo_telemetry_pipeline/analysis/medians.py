@@ -32,7 +32,7 @@ def masked(x: np.ndarray, of: np.ndarray) -> np.ndarray:
 
 
 def running(x: np.ndarray) -> np.ndarray:
-    """Return the median of the seven points around each point of a row; the first three share one, so do the last."""
+    """Return the median of the seven points around each point; the first three share one, as do the last three."""
     if x.shape[1] <= 2 * REACH:
         return np.broadcast_to(np.median(x, axis=1, keepdims=True), x.shape)
     inner = np.median(np.lib.stride_tricks.sliding_window_view(x, 2 * REACH + 1, axis=1), axis=2)

@@ -8,7 +8,7 @@ import numpy as np
 
 from leo_telemetry_pipeline.analysis import medians
 
-# Standard deviation of a normal distribution over its median absolute deviation.
+# Standard deviation of a normal distribution, divided by its median absolute deviation.
 MAD_TO_SIGMA = 1.4826
 # Lower bound of noise: 1 %.
 SIGMA_LEAST = 0.01
@@ -16,12 +16,13 @@ SIGMA_CLIP = 2.5
 CLIP = 4.5
 
 RHO_MOST = 0.95
-# Autocorrelation up to 0.75 standard errors counts as 0, from 1.75 in full.
+# Autocorrelation up to 0.75 standard errors counts as 0, from 1.75 on in full.
 RHO_CHANCE = 0.75
 # Share of a step that counts as autocorrelation: half, and more in short series.
 RHO_OF_STEP = 0.5
 RHO_OF_STEP_FEW = 24.0
-# In sigmas of neighbours' differences: from 6 to 10, less and less of a step counts as autocorrelation; above, none.
+# Of a step that jumps by 6 to 10 sigmas of neighbours' differences, less and less counts as autocorrelation; of a
+# larger jump, nothing.
 JUMP_SIDE = 3
 JUMP_MEMORY = (6.0, 10.0)
 

@@ -62,7 +62,7 @@ def together(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 
 def exact(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
-    """Return the frame of percentiles computed by the database; rows lack the method."""
+    """Return the frame of percentiles computed by the database; its rows lack the method."""
     return frame([(*row, "exact") for row in rows])
 
 

@@ -4,13 +4,13 @@ Belongs here: what a reference rests on, how it moves forward along a stable lev
 from it. Does not: which level is normal (baselines), guards (judgement). Levels are logarithms without rhythm.
 
 History ends after 90 days, so a reference outlives the days it was estimated from and keeps its own uncertainty. It
-follows a stable level, a day at a time and two weeks late, but not a slower one. Its anchor, the level of its first 28
-days, never moves, so that a slow drift is found as well.
+follows a stable level, one day at a time and two weeks late, but not a slower one. Its anchor, the level of its first
+28 days, never moves, so that a slow drift is found as well.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from math import isnan, sqrt
+from math import expm1, isnan, sqrt
 from typing import Any
 
 import numpy as np
@@ -19,27 +19,37 @@ from leo_telemetry_pipeline.analysis import noise, scan
 from leo_telemetry_pipeline.analysis.levels import SETTLED_DAYS, History
 from leo_telemetry_pipeline.dimension import Baseline
 
-# A day is admitted once this many days after it are known, and only if their mean is less than LATE_MOST above normal.
+# A day is admitted once this many days after it are known, and only if their mean is less than LATE_MOST of the guard,
+# or LATE_ERRORS of its own standard errors, above normal.
 LATE_DAYS = 14
 GUARD = float(np.log(1.15))
-LATE_MOST = 0.75 * GUARD
-# Maximum effective number of days of a reference: it follows about the last season.
-DAYS_MOST = 90
+LATE_MOST = 0.75
+LATE_ERRORS = 2.5
+# Least share of a new day: a reference reflects roughly the last 90 days, and lags six weeks behind what it follows.
+SHARE_LEAST = 1 / 45
 # Deviations are clipped to this many standard deviations before they change the reference.
 CLIP = 3.0
-# Deviations of the latest days are clipped to this many.
+# Deviations of the latest days are clipped where they are as improbable as this many under normal noise.
 MOST = 4.0
 RECENT_DAYS = 14
+# A variance of the latest days of this many times that of the reference is chance; beyond, it counts.
+VARIANCE_CHANCE = 3.0
+VARIANCE_CLIP = 1.5
+VARIANCE_STEPS = 6
+# Mean square of the smaller two thirds of normal deviates.
+SMALLER_VARIANCE = 0.3
 ANCHOR_ERRORS = 2.5
+FOLLOWED_LEAST = 0.75
 FREEDOM_LEAST = 3.0
-# Autocorrelation up to one standard error counts as 0, from two in full.
-RHO_CHANCE = 1.0
-# Scores from BOUNDED_LEAST on are bounded if the history has BOUNDING_DAYS days of the reference.
+# Autocorrelation up to 1.5 standard errors counts as 0, from 2.5 in full.
+RHO_CHANCE = 1.5
+# The tails of the reference bound scores from BOUNDED_LEAST on if it has BOUNDING_DAYS days in the history.
 BOUNDED_LEAST = 3.0
 BOUNDING_DAYS = 14
 
-# Probability that a stable dimension reaches a score in one look: fitted to simulated years (benchmarks/bench_year.py).
-P_SCALE = 1.5
+# Probability that P_DAYS days of a stable dimension reach a score: fitted to simulated years (bench_year.py).
+P_SCALE = 2.2
+P_DAYS = 7
 
 
 @dataclass(frozen=True)
@@ -62,13 +72,24 @@ class Reference:
     anchor_error: float
 
     def errors(self, weight: np.ndarray, count: np.ndarray) -> np.ndarray:
-        """Return the standard errors of the distance of ``count`` days of total ``weight``, in ``sigma``."""
+        """Return the standard errors of the distance of ``count`` days of total ``weight``, in units of ``sigma``."""
         return np.sqrt(noise.variance_factor(count, self.memory) / weight + self.factor(self.days) / self.days)
+
+    def scores(self, t: np.ndarray) -> np.ndarray:
+        """Return the normal deviates with the probabilities of ``t`` standard errors (Wallace, 1959)."""
+        freedom = self.freedom
+        return np.sign(t) * np.sqrt(freedom * np.log1p(t * t / freedom)) * (8 * freedom + 1) / (8 * freedom + 3)
 
     @property
     def freedom(self) -> float:
         """The degrees of freedom of ``sigma``: the level and a rhythm take four."""
         return max(self.days / self.factor(self.days) - 4, FREEDOM_LEAST)
+
+    @property
+    def most(self) -> float:
+        """The deviation that ``scores`` turns into ``MOST``."""
+        freedom = self.freedom
+        return sqrt(freedom * expm1((MOST * (8 * freedom + 3) / (8 * freedom + 1)) ** 2 / freedom))
 
     @property
     def memory(self) -> float:
@@ -99,11 +120,13 @@ class Reference:
 class Distance:
     """How far the days ``since`` (indices into a history) are above normal.
 
-    ``normal``: the level of P50s that they are compared with; ``score``: in standard errors.
+    ``normal``: the level of P50s that they are compared with; ``above``: of their centers, as a log ratio; ``score``:
+    in standard errors.
     """
 
     since: np.ndarray
     normal: float
+    above: float
     score: float
     p_value: float
 
@@ -130,23 +153,40 @@ def first(history: History, at: np.ndarray) -> Reference:
     return replace(made, anchor_error=made.error)
 
 
-def forward(history: History, reference: Reference) -> Reference:
-    """Return the reference moved forward over later days, up to two weeks before the last one."""
+def forward(history: History, reference: Reference, guard: float = GUARD) -> Reference:
+    """Return the reference moved forward over later days, up to two weeks before the last one.
+
+    ``guard``: the least log ratio that counts as slow.
+    """
     days = history.days
     if not len(days):
         return reference
     begin, end = np.searchsorted(days, (reference.until + 1, days[-1] - LATE_DAYS + 1)).tolist()
-    weight = np.cumsum(history.quality**2)
-    total = np.cumsum(history.quality**2 * history.centers)
-    last = np.searchsorted(days, days[begin:end] + LATE_DAYS, side="right") - 1
-    later = (total[last] - total[begin:end]) / (weight[last] - weight[begin:end])
+    least = _normal_from(history, reference, begin, end, guard)
     follows = np.diff(days[begin:end], prepend=days[begin - 1] if begin else -1) == 1
     previous = np.where(follows, history.centers[np.arange(begin, end) - 1], np.nan)
-    columns = (later, history.centers[begin:end], history.x[begin:end], history.quality[begin:end], previous)
-    for mean, *day in zip(*(column.tolist() for column in columns), strict=True):
-        if mean < reference.level + LATE_MOST:
+    columns = (least, history.centers[begin:end], history.x[begin:end], history.quality[begin:end], previous)
+    for level, *day in zip(*(column.tolist() for column in columns), strict=True):
+        if reference.level > level:
             reference = _admitted(reference, *day)
     return replace(reference, until=max(reference.until, int(days[-1]) - LATE_DAYS))
+
+
+def _normal_from(history: History, reference: Reference, begin: int, end: int, guard: float = GUARD) -> np.ndarray:
+    """Return the level above which the reference must be for the two weeks after each day to be normal.
+
+    Their standard error is that of their own variance: the reference may not have seen the slower of two modes yet.
+    """
+    last = np.searchsorted(history.days, history.days[begin:end] + LATE_DAYS, side="right") - 1
+    weight = history.quality**2
+    x = history.centers - history.centers[:1]
+    weights, means, squares = (
+        each[last] - each[begin:end] for each in (np.cumsum(weight * of) for of in (np.ones(len(x)), x, x**2))
+    )
+    means = means / weights
+    variance = np.maximum(squares / weights - means**2, 0) / np.maximum(last - np.arange(begin, end) - 1, 1)
+    errors = np.sqrt(reference.factor(LATE_DAYS) * variance)
+    return means + history.centers[:1] - np.maximum(LATE_MOST * guard, LATE_ERRORS * errors)
 
 
 def _admitted(reference: Reference, center: float, p50: float, quality: float, previous: float) -> Reference:
@@ -154,7 +194,7 @@ def _admitted(reference: Reference, center: float, p50: float, quality: float, p
 
     ``previous`` is the center of the day before, NaN if it has none.
     """
-    most, share = CLIP * reference.sigma, 1 / (min(reference.days, DAYS_MOST - 1) + 1)
+    most, share = CLIP * reference.sigma, max(1 / (reference.days + 1), SHARE_LEAST)
     deviation, of_p50, before = (
         min(max(by, -most), most)
         for by in (
@@ -172,7 +212,7 @@ def _admitted(reference: Reference, center: float, p50: float, quality: float, p
         reference.p50 + share * quality * of_p50,
         max(sqrt(variance), noise.SIGMA_LEAST),
         rho,
-        min(reference.days + 1, DAYS_MOST),
+        1 / ((1 - share) ** 2 / reference.days + share**2),
         reference.until,
         reference.anchor,
         reference.anchor_error,
@@ -180,68 +220,86 @@ def _admitted(reference: Reference, center: float, p50: float, quality: float, p
 
 
 def distance(history: History, reference: Reference, end: int) -> Distance:
-    """Return the distance of those of the last 3, 4, ... 14 days before ``end`` that are furthest above normal."""
+    """Return the distance of the last 3, 4, ... or 14 days before ``end``, whichever are furthest above normal."""
     recent = np.flatnonzero((history.days >= end - RECENT_DAYS) & (history.days < end))
-    nothing = Distance(recent, reference.p50, 0.0, 1.0)
     if len(recent) < scan.LEAST:
-        return nothing
-    scores = _scores(history, reference, recent)
-    number = int(scores.argmax())
-    since = recent[-scan.LEAST - number :]
-    score = _bounded(history, reference, since, float(scores[number]))
-    found = Distance(since, reference.p50, score, p_value(score))
-    drift = _drift(history, reference, recent)
-    return max((nothing, found, *drift), key=lambda each: each.score)
+        return Distance(recent, reference.p50, 0.0, 0.0, 1.0)
+    found = (_latest(history, reference, recent), *_drift(history, reference, recent))
+    return min(found, key=lambda each: each.p_value)
 
 
-def _scores(history: History, reference: Reference, recent: np.ndarray) -> np.ndarray:
-    """Return the mean deviation of the last 3, 4, ... days in standard errors, from t to normal (Wallace, 1959)."""
+def _latest(history: History, reference: Reference, recent: np.ndarray) -> Distance:
     latest = recent[::-1]
     quality, count = history.quality[latest], np.arange(1, len(latest) + 1)
     weight = np.cumsum(quality**2)
-    t = (np.cumsum(quality * _deviations(history, reference, latest)) / weight / reference.errors(weight, count))[
-        scan.LEAST - 1 :
-    ]
-    freedom = reference.freedom
-    return np.sign(t) * np.sqrt(freedom * np.log1p(t * t / freedom)) * (8 * freedom + 1) / (8 * freedom + 3)
+    means = np.cumsum(quality * _deviations(history, reference, latest)) / weight
+    errors = reference.errors(weight, count)
+    scores = reference.scores(means / errors)
+    days = scan.LEAST + int((np.sign(scores) * scores**2 + 2 * np.log(count))[scan.LEAST - 1 :].argmax())
+    since, mean = recent[-days:], means[days - 1]
+    if scores[days - 1] >= BOUNDED_LEAST:
+        mean = min(mean, _bound(history, reference, since))
+    error = errors[days - 1] * _spread(history, reference, recent)
+    score = float(reference.scores(mean / error))
+    above = history.level(since, history.centers) - reference.level
+    return Distance(since, reference.p50, above, score, p_value(score, days))
 
 
-def _bounded(history: History, reference: Reference, since: np.ndarray, score: float) -> float:
-    """Return the score, bounded by the large-deviation rate of such a mean under the reference's own deviations.
+def _bound(history: History, reference: Reference, since: np.ndarray) -> float:
+    """Return the deviation with the same large-deviation rate under normal noise as the mean of ``since`` has.
 
-    A few days of the slower of two modes, or three outliers, are not a change (Cramer's theorem). The highest of the
-    latest deviations counts as one of the reference's, whose own extremes may not have occurred yet.
+    A few days of the slower of two modes, or three outliers, are not a change (Cramer's theorem). The mean counts as
+    one of the reference's own deviations, whose extremes may not have occurred yet.
     """
-    before = np.flatnonzero((history.days <= reference.until) & (history.days < history.days[since[0]]))
-    if score < BOUNDED_LEAST or len(before) < BOUNDING_DAYS:
-        return score
-    own, latest = _deviations(history, reference, before), _deviations(history, reference, since)
-    own = np.append(own, latest.max()) - own.mean()
+    end = int(np.searchsorted(history.days, min(reference.until + 1, history.days[since[0]])))
+    before = np.flatnonzero(reference.level > _normal_from(history, reference, 0, end))
+    if len(before) < BOUNDING_DAYS:
+        return np.inf
+    latest, weight = _deviations(history, reference, since), history.quality[since] ** 2
+    own = np.append(_deviations(history, reference, before), latest.mean())
+    own = own - own.mean()
     spread = max(float(own.std()), scan.SPREAD_LEAST)
-    weight = history.quality[since] ** 2
     mean = float(history.quality[since] @ latest / weight.sum()) / spread
     [rate] = scan.rates(np.array([[mean]]), own / spread)[0]
-    return min(score, sqrt(2 * float(weight.sum()) / reference.factor(len(since)) * rate))
+    return sqrt(2 * rate)
 
 
-def _deviations(history: History, reference: Reference, at: np.ndarray) -> np.ndarray:
-    return np.clip(history.quality[at] * (history.centers[at] - reference.level) / reference.sigma, -MOST, MOST)
+def _spread(history: History, reference: Reference, recent: np.ndarray) -> float:
+    """Return by how much the noise of the latest days exceeds that of the reference; 1 if by chance.
+
+    From differences of consecutive days without the largest third, so that a step or a weekly rhythm does not add.
+    """
+    steps = np.diff(_deviations(history, reference, recent, VARIANCE_CLIP)) / np.sqrt(2)
+    smaller = np.sort(steps**2)[: -(-2 * len(steps) // 3)]
+    if len(smaller) < VARIANCE_STEPS:
+        return 1.0
+    return sqrt(max(float(smaller.mean()) / SMALLER_VARIANCE / VARIANCE_CHANCE, 1.0))
+
+
+def _deviations(history: History, reference: Reference, at: np.ndarray, share: float = 1.0) -> np.ndarray:
+    most = share * reference.most
+    return np.clip(history.quality[at] * (history.centers[at] - reference.level) / reference.sigma, -most, most)
 
 
 def _drift(history: History, reference: Reference, recent: np.ndarray) -> list[Distance]:
     """Return the distance of the last 14 days from the anchor if it exceeds the guard by 2.5 standard errors.
 
-    Uses the autocorrelation of the anchor's days: around the reference, which follows it, a drift is autocorrelated.
+    The reference must have followed by most of the guard, too. Uses the autocorrelation of the anchor's days: around
+    the reference, a drift is autocorrelated.
     """
     sigma = max(reference.anchor_error * sqrt(SETTLED_DAYS), reference.sigma)
     error = sigma * sqrt(1 / SETTLED_DAYS + 1 / float((history.quality[recent] ** 2).sum()))
     above = history.level(recent, history.centers) - reference.anchor
-    if above <= GUARD + ANCHOR_ERRORS * error:
+    if above <= GUARD + ANCHOR_ERRORS * error or reference.level - reference.anchor <= FOLLOWED_LEAST * GUARD:
         return []
-    score = _bounded(history, replace(reference, level=reference.anchor), recent, above / error)
-    return [Distance(recent, reference.p50 + reference.anchor - reference.level, score, p_value(score))]
+    score = float(reference.scores(np.array(above / error)))
+    normal = reference.p50 + reference.anchor - reference.level
+    return [Distance(recent, normal, above, score, p_value(score, len(recent)))]
 
 
-def p_value(score: float) -> float:
-    """Return the probability that a stable dimension reaches ``score`` in one look."""
-    return float(min(1.0, P_SCALE * np.exp(-0.5 * score**2)))
+def p_value(score: float, days: int) -> float:
+    """Return the probability that the last ``days`` days of a stable dimension reach ``score`` in one analysis.
+
+    A year has more stretches of three days than of two weeks (Duembgen and Spokoiny, 2001).
+    """
+    return float(min(1.0, P_SCALE * P_DAYS / days * np.exp(-0.5 * max(score, 0.0) ** 2)))

@@ -57,9 +57,9 @@ def _distance(day: DaySample, slow: Bottleneck) -> float:
 
 
 def _evenly(days: Sequence[DaySample], most: int) -> list[str]:
-    """Return traces in proportion to those of each day, evenly over the ranks, so that their P50 is that of all.
+    """Return traces of each day in proportion to their number, evenly over the ranks, so that their P50 is that of all.
 
-    Of neighbours in rank, takes the one with the lowest hash, as in the samples of days.
+    Of neighbours in rank, choose the one with the lowest hash, as in the samples of days.
     """
     total = sum(day.traces for day in days)
     share, upto, chosen = min(most, total), 0, []

@@ -23,14 +23,14 @@ P_SCALE = 8.0
 P_FEW = 12.0
 
 STRETCH_LEAST = 3.5
-# In standard errors of a correlation.
+# Largest autocorrelation that may remain without a stretch, in standard errors of a correlation.
 STRETCH_MEMORY = 1.5
 STRETCH_CLIP = 1.5
 
 # Lower bound of the standard deviation of clipped noise, in sigmas.
 SPREAD_LEAST = 0.5
 
-# The loss is capped at 3 sigmas.
+# The loss is capped at that of 3 sigmas, 3**2 / 2.
 LOSS_MOST = 4.5
 # Half the 95 % quantile of chi-square with one degree of freedom.
 LOSS_NEAR = 1.92
@@ -75,7 +75,7 @@ def splits(
     before, after, weight_before, weight_after = _means(quality * ranks(x), quality, rho)
     ratios = np.maximum(ratios, _inner(weight_before * before**2 + weight_after * after**2, least))
     best = np.sqrt(ratios.max(axis=1)), ratios.argmax(axis=1) + 1
-    # Noise without the step: the onset is located only if there is a step.
+    # Noise without the step, as the onset is located only if there is a step.
     return *best, noise.tight_sigma(left), noise.memory(left, left, sigmas)
 
 

@@ -36,9 +36,9 @@ def below_clients(
     start: Sequence[float],
     end: Sequence[float],
 ) -> list[int]:
-    """Return the parents, where each server span that was sent as a sibling of its client span is below it.
+    """Return the parents; a server span that was reported as a sibling of its client span becomes its child.
 
-    The client span is the shortest sibling without children around the server span and around no third service's span.
+    The client span is the shortest sibling without children that encloses the server span and no third service's span.
     ``is_known``: whether the span's own parent was found; others were only attached to their trace.
     """
     above, remote, leaves = set(parents), defaultdict(list), defaultdict(list)
@@ -53,7 +53,7 @@ def below_clients(
         for client in sorted(leaves[parent], key=lambda row: start[row] - end[row]):
             inside = [row for row in servers if start[client] <= start[row] and end[row] <= end[client]]
             if len({services[row] for row in inside}) == 1:
-                # Shorter ones come later, and win.
+                # Shorter spans come later, and win.
                 for row in inside:
                     found[row] = client
     return found
@@ -94,7 +94,7 @@ def beside(
     """Return the children of a span that may have run concurrently with their siblings, shortest first.
 
     They have no children, and their service is that of the span or of a sibling with children: filters, listeners,
-    asynchronous work. One of them often ends last, although it only waits for the work, or nothing waits for it.
+    asynchronous work. Often one of them ends last, although it merely waits for the real work, or nothing waits for it.
     """
     working = {services[row], *(services[child] for child in children[row] if children[child])} - {""}
     below = [child for child in children[row] if not children[child] and services[child] in working]
@@ -102,13 +102,13 @@ def beside(
 
 
 def labelled(key: str, service: str) -> str:
-    """Return the name of spans of one key in one service, as a combined dimension; the key without a service."""
+    """Return the name of spans of a key in a service, as a combined dimension; without a service, the key itself."""
     span_type, _, name = key.partition(":")
     return f"{span_type}+{SERVICE}:{name}:{service}" if service else key
 
 
 def plain(label: str) -> tuple[str, str]:
-    """Return the key and the service, empty for none, of a name by ``labelled``."""
+    """Return the key and the service (empty for none) from a name that ``labelled`` made."""
     combined, _, rest = label.partition(":")
     span_type, plus, _ = combined.partition("+")
     if not plus:

@@ -1,4 +1,4 @@
-"""``leo-telemetry analyze``, ``enqueue`` and ``runs``: request analyses, and show their rows.
+"""``leo-telemetry analyze``, ``enqueue`` and ``runs``: request analyses, and show their runs.
 
 Belongs here: these commands' options and output. Does not: executing (execution), the findings block (findings).
 """
@@ -62,7 +62,7 @@ def analyze(
         return
     tags = {"window_days": window_days, "window_end": end.isoformat() if end else None, "project": project}
     with database.ready(settings) as target, closing(database.Database(target)) as connection:
-        # Heavy imports wait until the database has answered, so that its errors appear at once.
+        # Heavy imports wait until the database has answered, so that a database error appears at once.
         from leo_telemetry_pipeline import execution
         from leo_telemetry_pipeline.defs.names import TAG
 
@@ -106,7 +106,7 @@ def _dry(
     with database.opened(settings) as target:
         with closing(target.connect()) as connection:
             migrations.require_newest(connection)
-        # Heavy imports wait until the database has answered, so that its errors appear at once.
+        # Heavy imports wait until the database has answered, so that a database error appears at once.
         from leo_telemetry_pipeline import execution
 
         end = end or datetime.now(UTC)

@@ -34,7 +34,7 @@ _COMMANDS = {
     "worker": ("processes.commands:worker", "Run the daemon without the UI, or execute the queue once."),
 }
 _HIDDEN = {"keep-database": "processes.commands:keep_database", "ui": "processes.ui:ui"}
-# These first import more; until then, they hold nothing that an immediate end would leave behind.
+# These commands import more before they install the handlers: until then, they may be killed without leaving traces.
 _LISTEN_LATER = {"dev", "serve", "ui", "worker"}
 
 
@@ -54,7 +54,7 @@ class _Lazy(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Import the command, then install the signal handlers, a callback that ``main`` passes as ``obj``."""
+        """Import the command, then install the signal handlers by calling ``obj``, which ``main`` passes."""
         resolved = super().resolve_command(ctx, args)
         if ctx.obj is not None and resolved[0] not in _LISTEN_LATER:
             ctx.obj()

@@ -1,6 +1,7 @@
 """``leo-telemetry demo``: run the whole loop on sample data, in a separate home and database.
 
-Belongs here: the steps, explained for a newcomer. Does not: shortcuts; Dagster's daemon executes a queued analysis.
+Belongs here: the steps, explained for a newcomer. Does not: shortcuts; as in real use, Dagster's daemon executes a
+queued analysis.
 """
 
 import json
@@ -66,7 +67,7 @@ def demo() -> None:
 
 @contextmanager
 def _database(settings: Settings) -> Iterator[Target]:
-    # Kept open in between, so that the server does not stop and start again.
+    # The database stays open during both steps, so that the server does not stop and start again between them.
     with database.opened(settings) as target:
         replace_unreleased(target, settings.home)
         with database.ready(settings):

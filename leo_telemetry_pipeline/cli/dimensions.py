@@ -52,5 +52,5 @@ def unknown(connection: Database, window: Window, dimension: Dimension) -> UserE
     same = [name for name in names if asked.lower() in name.lower()]
     meant = list(dict.fromkeys([*near, *same]))[:3]
     last = window.end - timedelta.resolution
-    remedy = f"did you mean {' or '.join(meant)}?" if meant else "`leo-telemetry trends` lists those that have"
+    remedy = f"did you mean {' or '.join(meant)}?" if meant else "`leo-telemetry trends` lists those that do"
     return UserError(f"{asked} has no spans from {window.start:%Y-%m-%d} to {last:%Y-%m-%d}: {remedy}")

@@ -72,7 +72,7 @@ class Facts(LocalFacts):
 
 @click.command()
 def doctor() -> None:
-    """Check that everything works, and say what to do if not. Exit status 1 if something does not."""
+    """Check that everything works, and say what to do if not. Exit status 1 if something fails."""
     settings = Settings()
     local, status = look(settings), 1
     try:
@@ -164,7 +164,7 @@ _AGAINST = {
     "spool_unavailable": "let the programs that record spans write to LEO_TELEMETRY_HOME",
     "invalid": "check which attributes the program passes",
 }
-# These have no remedy.
+# Losses without a remedy, and their cause.
 _BECAUSE = {
     "torn": " (a program was killed while writing)",
     "out_of_time": " (a program ended before a slow disk accepted them)",
@@ -265,9 +265,10 @@ def _last_analysis(facts: Facts) -> Verdict:
     if facts.last is None or facts.last.window_end is None:
         return Verdict("analysis", "none yet", "leo-telemetry analyze")
     age = facts.now - facts.last.window_end
-    state = (
-        f"the last one covers up to {text.lasted(age.total_seconds())} ago: {facts.last.findings_count} bottleneck(s)"
-    )
+    found = f"{facts.last.findings_count} bottleneck(s)"
+    if facts.last.reason_code == "INSUFFICIENT_DATA":
+        found = "not enough data yet, see `leo-telemetry findings`"
+    state = f"the last one covers up to {text.lasted(age.total_seconds())} ago: {found}"
     return Verdict("analysis", state, "" if age < facts.stale_after else "leo-telemetry analyze")
 
 

@@ -13,12 +13,14 @@ from typing import Any
 
 import click
 
+from leo_telemetry_pipeline.actions import mixed
 from leo_telemetry_pipeline.actions.items import allowed, explanations, milliseconds, ratio_of
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.dimension import OTHER_KEYS
+from leo_telemetry_pipeline.mix import Mix
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import runs, spans
-from leo_telemetry_pipeline.store.dimensions import MOST_KEYS
+from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, MOST_SLICES
 from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline.store.server import database
 
@@ -200,7 +202,26 @@ def _notes(output: dict[str, Any]) -> list[str]:
     errors = [f"  Not measured: {error['dimension_type']}: {error['error']}" for error in output.get("errors") or []]
     folded = _names("Names that hold ids are judged together", output.get("folded"))
     shared = _names("Judged per service or kind, since several share the name", output.get("shared"))
-    return pooled + folded + shared + errors
+    return _mixes(output.get("mixes") or []) + pooled + folded + shared + _left_out(output) + errors
+
+
+def _mixes(mixes: Sequence[dict[str, Any]]) -> list[str]:
+    lines = [
+        f"  Not slower: {one['dimension_type']}:{one['dimension_key']} takes {ratio_of(one)} as long, but"
+        f" {mixed.line(Mix.from_json(one['mix']))}"
+        for one in mixes[:SHOWN]
+    ]
+    more = len(mixes) - SHOWN
+    return lines + ([f"  ... and {more} more changed mixes (leo-telemetry findings --json)"] if more > 0 else [])
+
+
+def _left_out(output: dict[str, Any]) -> list[str]:
+    number = output.get("slices_left_out")
+    if not number:
+        return []
+    return [
+        f"  Not judged per value: {number} attributes of names with few spans, beyond {MOST_SLICES:,} values in all"
+    ]
 
 
 def _names(what: str, names: Sequence[str] | None) -> list[str]:
@@ -215,6 +236,6 @@ def _too_little(output: dict[str, Any]) -> list[str]:
     if largest < need:
         return [f"  Not enough data yet: {largest} of {need} spans"]
     return [
-        f"  Not enough data yet: 0 of {need} spans",
+        f"  Not enough data yet: {output.get('lacking') or 'no baseline has been learned'}",
         "  (a baseline is learned from some weeks of days with spans; or set a threshold)",
     ]

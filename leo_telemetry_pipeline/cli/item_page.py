@@ -128,7 +128,7 @@ def _list_of_words(value: Any) -> list[str] | None:
 
 
 def _window(value: Any) -> tuple[datetime, datetime] | None:
-    # A side may be missing, not a time, or outside the years of UTC.
+    # Start or end may be missing, not be a time, or lie outside the years that Python knows.
     with suppress(KeyError, TypeError, ValueError, OverflowError):
         start, end = (datetime.fromisoformat(value[side]).astimezone(UTC) for side in ("start", "end"))
         return start, end

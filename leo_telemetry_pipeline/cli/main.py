@@ -103,7 +103,7 @@ def _driver_error(error: Exception) -> Exception:
     """Unwrap the driver's error from SQLAlchemy's; prefer its cause if the rollback on a lost connection failed."""
     import psycopg2
 
-    # Checked by attribute, because most commands do not import SQLAlchemy.
+    # A wrapper is recognized by its attribute ``orig``, because most commands do not import SQLAlchemy.
     of_driver = getattr(error, "orig", error)
     cause: BaseException | None = of_driver
     while isinstance(of_driver, psycopg2.Error) and cause is not None:

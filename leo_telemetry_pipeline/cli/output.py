@@ -52,7 +52,7 @@ def prepare() -> None:
 
 
 def give_up() -> None:
-    """Discard buffered output, or Python would report an error when it closes the stream."""
+    """Discard buffered output, since Python would otherwise report an error when it closes the stream."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, sys.stdout.fileno())
 

@@ -19,7 +19,8 @@ from leo_telemetry_pipeline.store import open_spans
 from leo_telemetry_pipeline.store.server import database
 from leo_telemetry_pipeline.store.server.database import Database
 
-# A process sends a heartbeat every five seconds and may be late once; a session is silent while it thinks or asks.
+# A process sends a heartbeat every five seconds and may be late once; a session is silent while it thinks or waits for
+# an answer.
 _SILENT_S, _SILENT_SESSION_S = open_spans.LOST_AFTER_S, 3600.0
 _MOST_SHOWN = 50
 _MOMENTS = ("wall_ns", "end_ns", "at_ns")

@@ -148,7 +148,7 @@ def _loses(frame: FrameType | None) -> bool:
 
 
 def _watch(reading: int, main: int) -> None:
-    """Interrupt the main thread after the grace period until it leaves; end the process if it does not answer."""
+    """After the grace period, interrupt the main thread until it leaves its work; end the process if it hangs."""
     while True:
         if numbers := set(os.read(reading, 512)) - {signal.SIGALRM}:
             if not _is_from_heartbeat():

@@ -38,7 +38,7 @@ def read(connection: Database, window: Window, dimension: Dimension) -> OtherMea
 
 
 def columns(others: OtherMeasures, worked_ms: Mapping[date, float]) -> dict[str, dict[date, str]]:
-    """Return the columns with a value on any day, as header to cells per day. ``worked_ms``: total duration per day."""
+    """Return the cells per day of each column that has any, by header. ``worked_ms``: total duration per day."""
     cells_by_header: dict[str, dict[date, str]] = {}
     for measure in MEASURES:
         write: Callable[[float], str] = milliseconds if measure.is_time else tokens

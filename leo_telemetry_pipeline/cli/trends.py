@@ -5,18 +5,20 @@ Belongs here: options and output. Does not: reading days (store.history.daily), 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from leo_telemetry_pipeline.actions import mixed
 from leo_telemetry_pipeline.actions.items import milliseconds
 from leo_telemetry_pipeline.cli import text, trend_measures
 from leo_telemetry_pipeline.cli.dimensions import connected, last_days, parse, unknown
 from leo_telemetry_pipeline.cli.trend_measures import OtherMeasures
 from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.resolution import is_least
+from leo_telemetry_pipeline.store import dimension_results, runs
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.server.database import Database
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from leo_telemetry_pipeline.analysis.changes import ChangePoint
     from leo_telemetry_pipeline.analysis.trends import Daily, DimensionChanges
+    from leo_telemetry_pipeline.mix import Mix
 
 MOST_DAYS = 3650
 BARS = "▁▂▃▄▅▆▇█"
@@ -36,13 +39,17 @@ PERCENTILES = ("p50_ms", "p90_ms", "p95_ms", "p99_ms")
 
 @dataclass(frozen=True)
 class TrendData:
-    """Daily series and changes of some dimensions; ``more`` counts further dimensions that were not read."""
+    """Daily series and changes of some dimensions; ``more`` counts further dimensions that were not read.
+
+    ``mix``: why the last analysis did not call a dimension slow.
+    """
 
     window: Window
     dimensions: tuple[Dimension, ...]
     daily: "Daily"
     changed: "tuple[DimensionChanges, ...]"
     more: int = 0
+    mix: "Mix | None" = None
 
     @property
     def closed(self) -> int:
@@ -93,7 +100,14 @@ def read_one(
     if not data.daily.count.any():
         raise unknown(connection, window, dimension)
     shares = daily.queue_share(connection, window, dimension, scope.seen)
+    data = replace(data, mix=_mix(connection, window, dimension))
     return data, shares, trend_measures.read(connection, window, dimension)
+
+
+def _mix(connection: Database, window: Window, dimension: Dimension) -> "Mix | None":
+    last = runs.last_succeeded(connection, window.project)
+    result = dimension_results.of_dimension(connection, last.run_id, *dimension) if last else None
+    return result.learned.mix if result and result.learned else None
 
 
 def read_most(connection: Database, window: Window, types: Sequence[str], limit: int) -> TrendData:
@@ -165,6 +179,7 @@ def render_one(data: TrendData, shares: dict[date, float], others: OtherMeasures
             *trend_measures.notes(others),
             "",
             *_changes(data.changed[0], len(there[there < data.closed])),
+            *([f"Last analysis: not slower, {mixed.line(data.mix)}"] if data.mix else ()),
         ]
     )
 
@@ -241,7 +256,7 @@ def one_as_json(data: TrendData, shares: dict[date, float], others: OtherMeasure
         numbers = {"spans": int(data.daily.count[0, place]), "sum_ms": sum_ms}
         more = {"queue_share": shares.get(day), **trend_measures.as_json(others, day, sum_ms)}
         days.append({"day": day, "closed": place < data.closed, **numbers, **series, **more})
-    return {**_named(data, 0), "days": days}
+    return {**_named(data, 0), "mix": data.mix and data.mix.as_json(), "days": days}
 
 
 def most_as_json(data: TrendData) -> dict[str, Any]:

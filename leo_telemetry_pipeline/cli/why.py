@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from leo_telemetry_pipeline.actions import mixed
 from leo_telemetry_pipeline.actions.items import allowed, explanations, milliseconds
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.cli.dimensions import connected, parse, unknown
@@ -22,6 +23,8 @@ from leo_telemetry_pipeline.store.runs import Run
 _OUTCOMES = {
     "ok": "not a bottleneck",
     "bottleneck": "a bottleneck",
+    "mix": "not slower: it consists of other work than before",
+    "like_whole": "slower, but no more than the other values: the name as a whole is judged",
     "too_few": "not judged: too few spans in the window",
     "no_baseline": "not judged: not enough data to know what is normal",
     "switched_off": "not judged: switched off in telemetry_thresholds",
@@ -50,6 +53,7 @@ _MOVED = {
     "settling": ", still settling",
     "improved": ", lowered when work got faster",
     "accepted": ", an accepted level",
+    "mixed": ", raised when the mix of work changed",
 }
 
 
@@ -108,6 +112,7 @@ def render(
             f" P90 {milliseconds(result.p90_ms)}"
         ),
         *_threshold(result),
+        *_mix(result),
     ]
     if result.learned and result.baseline_source != "configured":
         lines += [f"  {line}" for line in _guards(result.learned)]
@@ -136,12 +141,28 @@ def _threshold(result: DimensionResult) -> Iterator[str]:
     yield f"  baseline    {milliseconds(result.baseline_p50_ms)}, {result.baseline_source}{since}"
     yield f"  normal      up to {allowed(result.multiplier)} of the baseline: {milliseconds(most)}"
     observed = result.observed_p50_ms if result.observed_p50_ms is not None else result.p50_ms
-    since = f", since {result.onset_day}" if result.onset_day else ""
-    least = result.ratio or 0.0
+    onset, least = result.onset_day, result.ratio or 0.0
+    judged = result.learned if result.baseline_source == "learned" else None
+    if judged and judged.observed_p50_ms is not None and judged.ratio is not None:
+        # The level that the guards are about, also if it is not a bottleneck; the P50 of the window is shown above.
+        observed, onset, least = judged.observed_p50_ms, judged.onset_day, judged.ratio
+    since = f", since {onset}" if onset else ""
     times = allowed(least)
     if is_least(least, observed, result.baseline_p50_ms):
-        times = f"at least {times}, all that whole milliseconds tell"
+        times = f"at least {times} (P50s are in whole milliseconds)"
     yield f"  observed    {milliseconds(observed)}{since}: {times}"
+
+
+def _mix(result: DimensionResult) -> Iterator[str]:
+    if result.learned is None or result.learned.mix is None:
+        return
+    yield f"  mix         {mixed.line(result.learned.mix)}"
+    for share in result.learned.mix.shares:
+        p50s = [value for value in (share.p50_before_ms, share.p50_since_ms) if value is not None]
+        yield (
+            f"              {share.value}: {share.before:.0%} to {share.since:.0%} of the spans,"
+            f" P50 {' to '.join(map(milliseconds, p50s))}".replace("%", " %")
+        )
 
 
 def _ahead(expected: Expected) -> str:

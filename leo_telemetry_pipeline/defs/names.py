@@ -16,9 +16,9 @@ MAINTENANCE_JOB = OURS + "maintenance_job"
 JOBS = frozenset({ANALYSIS_JOB, INSIGHTS_JOB, MAINTENANCE_JOB})
 
 TAG = PREFIX + "/"
-# On the Dagster run that executes a queued analysis run: the id of the analysis run.
+# Tag of the Dagster run that executes a queued analysis run: the id of the analysis run.
 RUN_ID_TAG = TAG + "run_id"
-# On Dagster runs of the insights job: the id of the analysis run that they follow.
+# Tag of a Dagster run of the insights job: the id of the analysis run that it follows.
 FOLLOWS_TAG = TAG + "follows"
 
 FIRST_ASSET = "workflow_traces"

@@ -189,7 +189,7 @@ def _begin(
     project, days, end = (run.tags.get(TAG + name) for name in ("project", "window_days", "window_end"))
     parent = run.parent_run_id
     if parent is None and not selects(instance, run, FIRST_ASSET):
-        # Only some assets: the last analysis provides the values of the others.
+        # The run materializes only some assets, so the last analysis provides the values of the others.
         last = runs.last_succeeded(connection, project)
         if last is None:
             raise _nothing_yet()

@@ -65,9 +65,9 @@ def launch_failure(run: Run, launched: Sequence[Launch], now: datetime) -> str |
 
 
 def was_away(cursor: str | None, last_look: float | None, now: float) -> bool:
-    """Return whether the machine probably slept since the sensor's last tick, when healthy runs were silent too.
+    """Return whether the machine probably slept since the sensor's last tick.
 
-    Their heartbeats resume before the next tick, so only one tick is excused.
+    Healthy runs were then silent too. Their heartbeats resume before the next tick, so only one tick is excused.
     """
     return cursor != AWAY and last_look is not None and now - last_look > SILENT_S
 
@@ -177,7 +177,7 @@ def _with_error(instance: dg.DagsterInstance, records: Sequence[dg.RunRecord], w
 
 
 def _end(instance: dg.DagsterInstance, run: dg.DagsterRun, why: str) -> None:
-    """Terminate the process of a Dagster run, or mark the run as failed if none responds."""
+    """Terminate the process of a Dagster run, or mark the run as failed if there is none."""
     if run.is_finished:
         return
     try:

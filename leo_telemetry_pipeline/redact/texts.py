@@ -55,10 +55,10 @@ def name(value: str, limit: int) -> str:
     safe = text(value, limit)
     if len(value) <= limit or not safe.endswith(CUT):
         return safe
-    # Imported here because hardly any name is this long.
+    # Imported only here, because hardly any name is this long.
     import hashlib
 
-    # Hash the scrubbed text; beyond REACH, it is hashed as it is.
+    # Hash the scrubbed text; the text beyond REACH is hashed without scrubbing.
     whole = scrub(_storable(value[: limit + REACH])) + value[limit + REACH :]
     digest = hashlib.sha256(whole.encode("utf-8", "replace")).hexdigest()[:HASH]
     return text(text(value, limit - HASH) + digest, limit)

@@ -37,7 +37,7 @@ def manifest(last_midnight: datetime, spans: Sequence[Span] | None = None) -> di
     ``planted`` has one entry per slowdown: its dimension, its ``cause`` in words, and ``slows``: the entries of
     ``ratios`` over 1.15 that are mainly due to it, the worst first.
     """
-    # Without a planted slowdown, the P50 of few spans is higher by chance.
+    # A P50 of few spans may also be higher by chance, without a planted slowdown.
     slowed = [
         entry for entry in ratios(last_midnight, spans) if entry["ratio"] > RATIO and entry["slowdown"] is not None
     ]
@@ -100,8 +100,7 @@ def _observed(spans: Sequence[Span]) -> dict[Dimension, list[_Observed]]:
         dimensions = [(span.span_type, span.span_name)]
         if span.span_type == "handoff":
             dimensions.append(("sd_type", sd_type))
-        if span.span_type == "gate":
-            dimensions.append(("gate+sd_type", f"{span.span_name}:{sd_type}"))
+        dimensions.append((f"{span.span_type}+sd_type", f"{span.span_name}:{sd_type}"))
         judged = (span.duration_ms or 0) - waited[span.span_id]
         contribution = _Observed(span.start_time_ms // _DAY_MS, judged, tuple(planted[span.span_id]))
         for dimension in dimensions:

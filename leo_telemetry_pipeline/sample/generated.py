@@ -120,7 +120,7 @@ def generate(last_midnight: datetime, days: int = DAYS, seed: int = SEED) -> Ite
     for ago in range(days, 0, -1):
         day = last_midnight - timedelta(days=ago)
         for _ in range(rng.randint(*(_ON_WEEKDAYS if day.weekday() < 5 else _ON_WEEKENDS))):
-            # Dealt from a shuffled deck, so that every kind occurs in its exact proportion.
+            # Kinds are dealt from a shuffled deck, so that each occurs in its exact proportion.
             if not deck:
                 kinds = [kind for kind, times in _SD_TYPES.items() for _ in range(times)]
                 deck = [(name, kind) for name in _HANDOFFS for kind in kinds]

@@ -7,7 +7,7 @@ Every kind has a mark: text that each of its secrets contains. Repetitions that 
 time is linear in the length of the text. The group ``keep`` remains in front of the replacement.
 """
 
-# Not after a letter or digit, unless it ends an escape: \n, \u003d, %3D.
+# A secret does not follow a letter or digit, unless that ends an escape: \n, \u003d, %3D.
 START = r"(?:(?<![A-Za-z0-9])|(?<=\\[bfnrt])|(?<=\\u[0-9a-fA-F]{4})|(?<=%[0-9a-fA-F]{2}))"
 _PEM_END = r".*?(?:-----END[ +_%0-9A-Z]{1,60}-----|\Z)"
 _USER = r"[^\s:\"'…\[]{1,99}:"
@@ -78,8 +78,8 @@ KINDS = (
         "identified",
         r"(?P<keep>(?i:identified\s(?:[^\n;']{0,60}\s)?(?:by|as)\s{1,9}(?:password\s{1,9})?)')(?!\[redacted|…)[^']+",
     ),
-    # Test reports also contain "pass:", so a password here must have letters and digits, and no character of ids and
-    # paths.
+    # Test reports also contain "pass:", so a password here must have letters and digits, and no character that occurs
+    # in ids or paths.
     (
         "pass: pass= pass\" pass'",
         r"(?P<keep>"

@@ -26,7 +26,7 @@ _SUFFIXES = (
     "value hash b64 base64 key id base raw plain plaintext confirm confirmation prod production staging dev live"
 )
 _SUFFIX_WORDS = tuple(_SUFFIXES.split())
-# "tokens" usually counts those of a language model; the plurals of these kinds are secrets.
+# A key that ends in "tokens" usually counts the tokens of a language model; after one of these words, it is a secret.
 _TOKENS = "access auth refresh api bearer session csrf secret bot user client device security personal service oauth"
 _SECRET_TOKENS = tuple(f"{kind}token" for kind in _TOKENS.split())
 _COUNTED = "input output max min num first per last prompt completion total cached reasoning"

@@ -20,8 +20,9 @@ _SIGNS = (MARK, "…")
 _KEY_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789_.-"
 _MOST_BEFORE = 64
 _LOWER = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
-# What may separate a name from its value: = or :, with quotes, escaped or not; "value": after the name in JSON; the end
-# of an XML tag; a comma before the next string, after an option or in a pair; a space where that is unambiguous.
+# What may separate a name from its value: an equals sign or colon, with quotes, escaped or not; in JSON, a following
+# key that ends in "value"; the end of an XML tag; a comma before the next string, in a pair or after an option; a space
+# where that is unambiguous.
 _BETWEEN = (
     r"[\w.-]{0,40}+(?P<between>"
     r"\\{0,8}+[\"'`]?\s{0,9},\s{0,9}\\{0,8}+\"\w{0,12}?(?i:value)\\{0,8}+\"\s{0,9}:\s{0,9}"

@@ -38,7 +38,7 @@ _NEAR = 0.05
 def wrong_with(
     start_ms: int, end_ms: int | None, duration_ms: int | None, *, now_ms: int, keep_days: int
 ) -> str | None:
-    """Return why a span's times are impossible (one of the texts above), or None. ``keep_days``: the retention."""
+    """Return why a span's times are impossible (one of the texts above), or None. ``keep_days``: days of retention."""
     latest = (now_ms // DAY_MS + 2) * DAY_MS
     if start_ms >= latest:
         return TOO_LATE

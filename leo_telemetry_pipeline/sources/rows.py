@@ -129,7 +129,7 @@ def _times(row: dict) -> tuple[int, int | None, int | None, int | None, int | No
         raise InvalidSpan("start_time_ms is missing")
     fraction_us = None if duration is None else times.rest_us(duration)
     if duration is None and end is not None and not (isinstance(start, int) and isinstance(end, int)):
-        # Truncated moments may be up to a millisecond further apart.
+        # Once truncated to milliseconds, start and end may be up to a millisecond further apart.
         duration = end - start
         fraction_us = times.rest_us(duration) or 0
     return (

@@ -28,7 +28,7 @@ _MOST_DIGITS = 30
 _HALF = Decimal("0.5")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# With a zone as in ISO 8601, SQL and Go; Go adds a zone name and its monotonic clock.
+# A date and time, with a zone as in ISO 8601, SQL or Go. Go adds a zone name and the reading of its monotonic clock.
 _MOMENT = re.compile(
     r"(?P<year>\d{4})([-/])(?P<month>\d\d)\2(?P<day>\d\d)"
     r"(?:[Tt ]\s*(?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,18}))?)?)?"
@@ -85,7 +85,7 @@ def number(value: object, name: str) -> Exact | None:
 
 def moment(value: object, name: str) -> Exact | None:
     """Return a moment in epoch milliseconds; a time without a zone is UTC. Raise InvalidSpan."""
-    # A date starts with its year; no other accepted spelling has a dash or slash there.
+    # A date starts with a year of four digits; no other accepted spelling has a dash or slash as its fifth character.
     text = value.strip() if isinstance(value, str) else ""
     if _OTHER_DATE(text):
         raise InvalidSpan(f"{name} {redact.shown(text)} is not a supported date: write it as 2026-11-29T12:29:00Z")

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.spool import file_locks, leftover_counters, segments
 
-# Not larger than a writer's batch, since it has the same time limit in the database (sender).
+# A batch is no larger than a writer's, since it has the same time limit in the database (sender).
 BATCH = 1_000
 # Bounds the memory of a drain to that of a writer.
 BATCH_BYTES = 8 << 20
@@ -67,7 +67,7 @@ class OpenDrain:
             self._is_counted = True
 
     def close(self) -> None:
-        """Keep unstored segments; leave counts of lost and refused spans that are not recorded to the next drain."""
+        """Keep unstored segments; pass counts of lost and refused spans to the next drain unless they are recorded."""
         self.batches.close()
         drained = self.drained
         if not self._is_counted and drained.segments and (drained.torn or drained.quarantined):

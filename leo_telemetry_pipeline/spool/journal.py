@@ -16,7 +16,7 @@ from leo_telemetry_pipeline.spool.segments import Segment
 from leo_telemetry_pipeline.spool.spool import Spool, SpoolError, failure
 
 SEGMENT_BYTES = 1 << 20
-# After this time, a living writer leaves spans that it could not store to the drainers.
+# After this time, a living writer hands spans that it could not store over to the drainers.
 LEFT_AFTER_S = 30.0
 # Pause after a failed write, so that a program does not retry for every span.
 _PAUSE_S = 0.5

@@ -86,7 +86,7 @@ class Segment:
     def __init__(self, folder: Path) -> None:
         self.size = 0
         self.born_s = time.monotonic()
-        # For the journal: number of unsettled spans, and whether any must be drained from this file.
+        # State kept by the journal: number of unsettled spans, and whether any must be drained from this file.
         self.pending = 0
         self.failed = False
         while True:

@@ -29,7 +29,7 @@ class Drain:
 
 
 def count_removed(cursor: psycopg2.extensions.cursor, removed: Mapping[str, int]) -> None:
-    """Add to the counts of removed attributes; ignore failures, since spans do not depend on it."""
+    """Add to the counts of removed attributes; ignore failures, since storing spans does not depend on these counts."""
     if not removed:
         return
     cursor.execute("SAVEPOINT counting")

@@ -61,7 +61,7 @@ def medians(
 def waiting(database: Database, window: Window, dimension: Dimension) -> dict[date, Waiting]:
     """Return the waits for a person that are not part of a dimension's time, by start day.
 
-    These are children of its spans, and their siblings with the dimension's name. A dimension of waits has none.
+    They are children of its spans, or siblings of its spans with the dimension's name. A dimension of waits has none.
     """
     if dimension[0] == "wait":
         return {}

@@ -37,7 +37,7 @@ def replace_p50(
     """Replace the P50s of some dimension types of a run.
 
     Rows have the columns of ``dimension_p50`` after run_id. Raises LostRun unless the run is RUNNING for
-    ``dagster_run_id``; None recomputes the P50s of a run that has ended.
+    ``dagster_run_id``. With None as ``dagster_run_id``, the P50s of a run that has ended are recomputed.
     """
     with database.transaction() as cursor:
         _fence(cursor, run_id, dagster_run_id)
@@ -120,7 +120,7 @@ def of_dimension(database: Database, run_id: str, dimension_type: str, key: str)
 
 
 def p50(database: Database, run_id: str, named: Sequence[str], *, others: bool) -> list[tuple]:
-    """Return the stored P50s of the ``named`` types of a run, or with ``others`` of all other types."""
+    """Return the stored P50s of the ``named`` types of a run, or, with ``others``, those of all other types."""
     return database.rows(
         f"SELECT {_P50} FROM dimension_p50 WHERE run_id = %s::uuid AND (dimension_type = ANY(%s)) <> %s ORDER BY 1, 2",
         (run_id, list(named), others),

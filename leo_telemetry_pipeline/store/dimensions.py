@@ -20,6 +20,8 @@ GLOBAL = "global"
 
 # A type with more keys probably has ids in its names; the keys with the fewest spans are pooled.
 MOST_KEYS = 20_000
+# Values of attributes that are dimensions by choice (history.slice_choice), those of the names with the most spans.
+MOST_SLICES = 1_000
 
 # Waits and handoffs of a trace are read up to this far outside the window.
 REACH_MS = 7 * 86_400_000
@@ -56,7 +58,7 @@ _FINE = "(s.duration_ms + s.duration_rest_us / 1000::float8)"
 
 
 def types_to_judge(seen: Iterable[str], named: Iterable[str]) -> list[str]:
-    """Return the sorted dimension types of an analysis: from the span types ``seen``, and ``named`` in thresholds."""
+    """Return the sorted dimension types of an analysis: the span types ``seen``, and those ``named`` in thresholds."""
     by_default = set(NAMED_ASSETS) | {span_type for span_type in seen if span_type not in NOT_BY_DEFAULT}
     return sorted(by_default | {dimension_type for dimension_type in named if dimension_type != GLOBAL})
 
@@ -79,7 +81,7 @@ def types_among(types: Iterable[str], span_types: Collection[str]) -> list[str]:
 def observations(types: Iterable[str], seen: Iterable[str], folds: Folds) -> tuple[str, dict[str, object]]:
     """Return SQL with one row per dimension and judged time, with the columns OBSERVED, and its parameters.
 
-    ``judged_ms`` is in whole ms; ``fine_ms`` has microseconds, and is NULL where any of its spans has none.
+    ``judged_ms`` is in whole ms; ``fine_ms`` has microseconds, and is NULL if a span that it is computed from has none.
 
     The caller adds the parameters ``from_ms`` and ``to_ms`` (range of start_time_ms, ``to_ms`` excluded) and
     ``project`` (None: all), and may set ``created_from`` and ``created_to`` (range of created_at, the latter excluded).
@@ -94,16 +96,33 @@ def observations(types: Iterable[str], seen: Iterable[str], folds: Folds) -> tup
         "plain_stored": stored_types(plain),
         "handoff_stored": stored_types(["handoff"]),
     }
-    for index, word in enumerate(sorted(set(types) - set(plain))):
+    chosen = sorted(each for each in folds.slices if f"{each[0]}+{each[2]}" in types)
+    if chosen:
+        parts.append(_slices(name, folds))
+        parameters |= {"slice_stored": stored_types([span_type for span_type, _, _ in chosen])}
+        parameters |= {f"slice_{of}": [each[at] for each in chosen] for at, of in enumerate(("types", "keys", "names"))}
+    others = set(types) - set(plain) - {f"{span_type}+{attribute}" for span_type, _, attribute in chosen}
+    for index, word in enumerate(sorted(others)):
         span_type, _, attribute = word.partition("+")
         of = f"%(stored{index})s" if attribute else "%(handoff_stored)s"
         parameters |= {f"dimension{index}": word, f"attribute{index}": attribute or word}
         parameters |= {f"type{index}": span_type, f"stored{index}": stored_types([span_type])}
-        part = _COMBINED if attribute else _ATTRIBUTE
-        value = _bounded("value" if attribute else f"(attributes->>%(attribute{index})s)")
         spans = _folded(_SPANS.format(of=of), folds)
-        parts.append(part.format(i=index, name=name, value=value, of=of, day=_DAY, spans=spans))
+        if attribute:
+            named = {"dimension": f"%(dimension{index})s", "attribute": f"%(attribute{index})s"}
+            parts.append(_COMBINED.format(**named, name=name, of=of, spans=spans, chosen=""))
+        else:
+            value = _bounded(f"(attributes->>%(attribute{index})s)")
+            parts.append(_ATTRIBUTE.format(i=index, value=value, spans=spans))
     return " UNION ALL ".join(parts), parameters
+
+
+def _slices(name: str, folds: Folds) -> str:
+    """Return SQL for the spans of all chosen names per value of an attribute, in one pass."""
+    named = {"dimension": "span_type || '+' || attribute", "attribute": "attribute", "name": name}
+    of = "%(slice_stored)s"
+    spans = _folded(_SPANS.format(of=of), folds)
+    return _COMBINED.format(**named, of=of, spans=spans, chosen=_CHOSEN.format(name=name))
 
 
 def _folded(spans: str, folds: Folds) -> str:
@@ -170,16 +189,20 @@ SELECT day, project, %(dimension{i})s, {value}, trace_id, judged_ms,
        fine_ms, queue_wait_ms
 FROM {spans} WHERE attributes->>%(attribute{i})s <> ''"""
 
+_CHOSEN = """ JOIN unnest(%(slice_types)s::text[], %(slice_keys)s::text[], %(slice_names)s::text[])
+                         AS chosen (of_type, of_name, attribute)
+                    ON chosen.of_type = spans.span_type AND chosen.of_name = spans.{name}"""
+
 # A span's attribute comes from its trace's handoff of the same day; other days are read only if that day has none.
-_COMBINED = """
-SELECT day, project, %(dimension{i})s, {name} || ':' || {value}, trace_id, judged_ms, fine_ms,
+_COMBINED = f"""
+SELECT day, project, {{dimension}}, {{name}} || ':' || {_bounded("value")}, trace_id, judged_ms, fine_ms,
        queue_wait_ms
 FROM (
-    SELECT spans.*, coalesce(nullif(spans.attributes->>%(attribute{i})s, ''),
-                             nullif(own.attributes->>%(attribute{i})s, ''),
-                             nullif(other.attributes->>%(attribute{i})s, '')) AS value
-    FROM {spans} LEFT JOIN (
-        SELECT DISTINCT ON (s.trace_id, s.start_time_ms / 86400000) s.trace_id, {day} AS day, s.attributes
+    SELECT spans.*, {{attribute}} AS attribute, coalesce(nullif(spans.attributes->>{{attribute}}, ''),
+                                                       nullif(own.attributes->>{{attribute}}, ''),
+                                                       nullif(other.attributes->>{{attribute}}, '')) AS value
+    FROM {{spans}}{{chosen}} LEFT JOIN (
+        SELECT DISTINCT ON (s.trace_id, s.start_time_ms / 86400000) s.trace_id, {_DAY} AS day, s.attributes
         FROM workflow_trace_log AS s
         WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
           AND s.span_type IN ('handoff', 'workflow')
@@ -189,7 +212,7 @@ FROM (
         SELECT found.*, DATE '1970-01-01' + traces.day::integer AS day FROM (
             SELECT s.trace_id, s.start_time_ms / 86400000 AS day FROM workflow_trace_log AS s
             WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
-              AND s.span_type = ANY(%(handoff_stored)s || {of})
+              AND s.span_type = ANY(%(handoff_stored)s || {{of}})
             GROUP BY 1, 2 HAVING bool_and(s.span_type NOT IN ('handoff', 'workflow'))
         ) AS traces CROSS JOIN LATERAL (
             SELECT h.trace_id, (array_agg(h.attributes ORDER BY h.start_time_ms, h.span_id))[1] AS attributes
@@ -238,6 +261,37 @@ _STORED = f"""(
     FROM workflow_trace_log AS s
     WHERE {{where}}
 ) AS spans"""
+
+
+def valued_spans(condition: str, folds: Folds) -> str:
+    """Return SQL for the text attributes of keys with several values: total spans, spans of the largest, all values.
+
+    As in dimensions, spans have the attributes of their trace's handoff. ``condition`` is on spans ``s``. Needs
+    Folds.parameters, ``sampled`` (of 2**31 parts of the traces) and ``most`` (values).
+    """
+    where = f"""({condition}) AND s.span_type NOT IN ('wait', 'execution') AND {_DURATION} IS NOT NULL
+      AND (hashtext(s.trace_id::text)::bigint & 2147483647) < %(sampled)s"""
+    return f"""
+    WITH sampled AS MATERIALIZED (
+        SELECT span_type, {_key(folds)} AS span_name, trace_id, start_time_ms,
+               CASE jsonb_typeof(attributes) WHEN 'object' THEN attributes ELSE '{{}}' END AS attributes
+        FROM {_folded(_STORED.format(where=where), folds)}
+    ), totals AS (
+        SELECT span_type, span_name, count(*) AS total FROM sampled GROUP BY 1, 2
+    ), handoffs AS (
+        SELECT DISTINCT ON (trace_id) trace_id, attributes FROM sampled WHERE span_type = 'handoff'
+        ORDER BY trace_id, start_time_ms
+    ), valued AS (
+        SELECT s.span_type, s.span_name, a.key AS attribute, left(a.value #>> ARRAY[]::text[], {LONGEST}) AS value,
+               count(*) AS n
+        FROM sampled AS s LEFT JOIN handoffs AS h ON h.trace_id = s.trace_id
+        CROSS JOIN LATERAL jsonb_each(coalesce(h.attributes, '{{}}') || s.attributes) AS a
+        WHERE jsonb_typeof(a.value) = 'string' AND a.value <> '""'
+        GROUP BY 1, 2, 3, 4
+    )
+    SELECT span_type, span_name, attribute, total, (array_agg(n ORDER BY n DESC))[1:%(most)s], count(*)
+    FROM valued JOIN totals USING (span_type, span_name) GROUP BY 1, 2, 3, 4 HAVING count(*) > 1
+    """
 
 
 def keyed_spans(where: str, folds: Folds) -> str:

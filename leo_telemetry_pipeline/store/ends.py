@@ -22,7 +22,7 @@ Key = tuple[str, str, int]
 
 WITHOUT_END = "s.duration_ms IS NULL AND s.end_time_ms IS NULL"
 KEY = "trace_id, span_id, start_time_ms"
-# Rights for completing rows, granted in docs/deployment.md; a role that may read all of WRITES completes faster.
+# Rights for completing rows, granted in docs/deployment.md; a role that may read all of WRITES completes rows faster.
 READS = ("trace_id", "span_id", "start_time_ms", "end_time_ms", "duration_ms", "queue_wait_ms")
 WRITES = ("end_time_ms", "duration_ms", "duration_rest_us", "queue_wait_ms", "status", "attributes")
 NAMES = ("span_type", "span_name")
@@ -70,7 +70,7 @@ def joined(start: Span, end: Span) -> Span:
 
 
 def collapsed(batch: list[Span]) -> tuple[list[Span], int]:
-    """Return a batch with open spans completed by ends in the same batch, and how many were."""
+    """Return a batch with open spans completed by ends in the same batch, and the number completed."""
     if all(map(has_end, batch)):
         return batch, 0
     first: dict[Key, Span] = {}

@@ -13,7 +13,10 @@ from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.store.name_templates import Folds, template
 from leo_telemetry_pipeline.store.server.database import Database
 
-_ROWS = "SELECT span_type, span_name, is_kept FROM telemetry_folded_names"
+_ROWS = (
+    "SELECT span_type, span_name, is_kept, NULL FROM telemetry_folded_names"
+    " UNION ALL SELECT span_type, span_name, NULL, attribute FROM telemetry_name_slices WHERE is_counted"
+)
 
 
 def of(database: Database) -> Folds:
@@ -27,11 +30,12 @@ def read(cursor: psycopg2.extensions.cursor) -> Folds:
     return _folds(cursor.fetchall())
 
 
-def _folds(rows: Iterable[tuple[str, str, bool]]) -> Folds:
+def _folds(rows: Iterable[tuple[str, str, bool | None, str]]) -> Folds:
     rows = list(rows)
     return Folds(
-        frozenset((span_type, name) for span_type, name, is_kept in rows if not is_kept),
-        frozenset((span_type, name) for span_type, name, is_kept in rows if is_kept),
+        frozenset((span_type, name) for span_type, name, is_kept, _ in rows if is_kept is False),
+        frozenset((span_type, name) for span_type, name, is_kept, _ in rows if is_kept),
+        frozenset((span_type, name, attribute) for span_type, name, is_kept, attribute in rows if is_kept is None),
     )
 
 

@@ -22,7 +22,7 @@ REJECTED = "rejected"
 REFUSED = "refused"
 # Spans stored with impossible times; detail: the fault.
 IMPLAUSIBLE_TIMES = "implausible_times"
-# Requests in a protocol that the address does not speak; detail: its name.
+# Requests in a protocol that the receiver does not accept at this address; detail: the protocol's name.
 WRONG_PROTOCOL = "wrong_protocol"
 # Clients rejected because too many were connected.
 TOO_MANY_CLIENTS = "too_many_clients"

@@ -58,7 +58,7 @@ class Item:
 
 
 def _moment(value: Any, fallback: datetime) -> datetime:
-    """Return a time from an item's detail in UTC, or the fallback if it is invalid, as in details written by hand."""
+    """Return a time from an item's detail in UTC, or the fallback if it is invalid, as in a detail written by hand."""
     try:
         return datetime.fromisoformat(value).astimezone(UTC)
     except (TypeError, ValueError, OverflowError):

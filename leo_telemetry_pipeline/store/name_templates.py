@@ -13,9 +13,8 @@ MAY_HOLD_IDS = r"[0-9/\\]"
 
 _UUID = "[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 _UUID_SHAPE = "________-____-____-____-____________"
-# Digits and letters mixed: hexadecimal from the length of a short commit hash; others from that of a random id, with
-# digits in two places, unlike words (sendEmailV2ToUser). Some hashes are only digits, so they have the placeholder of
-# numbers.
+# Mixed digits and letters: hexadecimal codes at least as long as a short commit hash; other codes at least as long as a
+# random id and with digits in two places, unlike words (sendEmailV2ToUser). Hashes of digits only count as numbers.
 _HEXADECIMAL = "(?=[a-fA-F]*[0-9])(?=[0-9]*[a-fA-F])[0-9a-fA-F]{7,}"
 _MIXED = f"{_HEXADECIMAL}|(?=[a-zA-Z]*[0-9]+[a-zA-Z]+[0-9])[0-9a-zA-Z]{{8,}}"
 _HASH = f"(?<![[:alnum:]])(?:0[xX][0-9a-fA-F]+|{_MIXED})(?![[:alnum:]])"
@@ -23,7 +22,7 @@ _HASH = f"(?<![[:alnum:]])(?:0[xX][0-9a-fA-F]+|{_MIXED})(?![[:alnum:]])"
 # loops are much faster than repetitions with a count.
 _BESIDE = "[0-9][a-zA-Z]|[a-zA-Z][0-9]"
 _LONG = "[[:alnum:]]{7}|0[xX]"
-# Also dates, times, versions and addresses. Up to two digits behind a letter are a part of a word: v1, s3, step12.
+# Numbers, dates, times, versions and addresses. Up to two digits behind a letter are a part of a word: v1, s3, step12.
 _NUMBER = "(?:(?<![[:alnum:]])[0-9]+|(?<![0-9])[0-9]{3,}(?![[:alnum:]]))(?:[-.:_T][0-9]+)*"
 _ROOTS = "/(?:home|tmp|var|usr|opt|etc|mnt|srv|root|data|private|workspace|Users)"
 _FOLDERS = r"(?:[/\\][^[:space:]/\\]+)"
@@ -35,12 +34,20 @@ _PATH = (
 _NO_FILE = "^(?:HTTP )?(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|CONNECT|TRACE) |://"
 
 
+# Span type, key and attribute: spans of this key are also counted per value of the attribute.
+Slice = tuple[str, str, str]
+
+
 @dataclass(frozen=True)
 class Folds:
-    """Decisions on names, by span type: ``templates`` whose names are folded, and names ``kept`` unfolded."""
+    """Decisions on names, by span type: ``templates`` whose names are folded, and names ``kept`` unfolded.
+
+    ``slices``: the only names that are counted in dimension types such as ``operation+host``.
+    """
 
     templates: frozenset[Dimension] = frozenset()
     kept: frozenset[Dimension] = frozenset()
+    slices: frozenset[Slice] = frozenset()
 
     def parameters(self) -> dict[str, object]:
         """Return the query parameters of ``key``."""
@@ -52,7 +59,7 @@ class Folds:
 
 
 def template(name: str) -> str:
-    """Return SQL for the template of a name, itself SQL; percent signs are doubled, for queries with parameters."""
+    """Return SQL for the template of ``name``, an SQL expression; ``%`` is doubled, for queries with parameters."""
     without_uuids = (
         f"CASE WHEN {name} LIKE '%%{_UUID_SHAPE}%%' THEN regexp_replace({name}, '{_UUID}', '{{uuid}}', 'g')"
         f" ELSE {name} END"

@@ -11,7 +11,7 @@ from datetime import datetime
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store.server.database import Database
 
-# A process that is silent for longer is lost; its rows are removed later.
+# A process that is silent for longer is considered lost; its rows are removed later.
 BEAT_S = 5
 LOST_AFTER_S = 30
 SWEPT_AFTER_S = 3600

@@ -1,6 +1,6 @@
 """Names that several services, or client and server, share, and the dimensions that are judged instead.
 
-Belongs here: statements on ``telemetry_shared_names``, and which dimensions it replaces by which.
+Belongs here: statements on ``telemetry_shared_names``, and which dimensions are judged in their place.
 Does not: deciding (history.name_sharing), judging.
 """
 

@@ -19,7 +19,7 @@ def count(database: Database, window: Window) -> tuple[int, int]:
 
 
 def count_skewed(database: Database, window: Window) -> tuple[int, int]:
-    """Return how many child spans of a window lie over a second outside their parent, and how many there are."""
+    """Return how many child spans of a window lie more than a second outside their parent, and how many there are."""
     return database.rows(
         """
         SELECT count(*) FILTER (WHERE c.start_time_ms < p.start_time_ms - 1000

@@ -146,7 +146,7 @@ def count_quarantined(database: Database, since: datetime) -> int:
 
 
 def newest(database: Database) -> datetime | None:
-    """Return when the newest span was stored, None if not within a year."""
+    """Return when the newest span was stored, None if that was over a year ago."""
     # Short ranges first, so that usually only the newest spans are read.
     for reach in ("1 hour", "1 day", "7 days", "1 year"):
         [[moment]] = database.rows(

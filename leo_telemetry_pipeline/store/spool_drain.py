@@ -16,7 +16,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 
 
 def drain(database: Database, home: Path, by: str, *, at_most_s: float | None = None) -> Drained:
-    """Store the spans in a home's spool, and the result under ``by``; begin nothing after ``at_most_s`` seconds.
+    """Store the spans in a home's spool, and the result under ``by``; start no segment after ``at_most_s`` seconds.
 
     Raises psycopg2.Error, or UserError if the spool cannot be read; spans that are not stored stay in it.
     """

@@ -14,7 +14,7 @@ from leo_telemetry_pipeline.dimension import Dimension, OfDimension, Suggestion
 from leo_telemetry_pipeline.store.server.database import Database
 
 _AT_ONCE = 1000
-# Without evidence and is_applied, which are stored in another form.
+# All fields but evidence and is_applied, which are stored in another form.
 _COLUMNS = [field.name for field in fields(Suggestion)][:-2]
 
 

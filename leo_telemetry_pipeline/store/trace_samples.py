@@ -21,7 +21,7 @@ def longest(
     *,
     newest_first: bool = False,
 ) -> dict[Dimension, list[str]]:
-    """Return up to three traces of each dimension, with its longest judged times first.
+    """Return up to three traces of each dimension: those with its longest judged times, longest first.
 
     ``newest_first`` reads the window day by day from its end, and stops at three, which is faster.
     """

@@ -139,7 +139,7 @@ class Operation(Place):
             if self._given[3] is not None:
                 self.queue_wait_ms = _waited_ms(self._given[3], self.start_ns)
             recorder.begin(self)
-            # Last, so that the duration excludes all of the above.
+            # The clock is read last, so that the duration excludes all of the above.
             self._began_ns = monotonic_ns()
         except Exception:  # noqa: BLE001, S110 must not fail in the measured program
             pass
@@ -163,7 +163,7 @@ class Operation(Place):
         if kind is not None or self.duration_ns is not None:
             self.end(kind, error)
             return
-        # Inlined `end`, without the cost of a call.
+        # The same as in `end`, inlined to save the cost of a call.
         try:
             monotonic_ns = self._tracer.monotonic_ns
             duration = monotonic_ns() - self._began_ns
@@ -283,7 +283,7 @@ def _waited_ms(queued_at: datetime | float, now_ns: int) -> int | None:
 
 
 def _leave_out(left: Operation, parent: Place, place: Place) -> None:
-    # Ended before its child, which must not make it current again.
+    # ``left`` ended before its child, whose end must not make it current again.
     while isinstance(place, Operation) and place._parent is not None:
         if place._parent is left:
             place._parent = parent

@@ -49,9 +49,9 @@ if TYPE_CHECKING:
             ...
 
 
-# Half the cost of calling the class.
+# This way of creating an operation takes half the time of calling its class.
 _new = object.__new__
-# Not module `random`, which the program may seed. Reseeded in a forked child.
+# Module `random` is not used, because the program may seed it. A forked child reseeds this source.
 _source = _random.Random(int.from_bytes(os.urandom(32), "big"))
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: _source.seed(int.from_bytes(os.urandom(32), "big")))
@@ -93,7 +93,7 @@ def _kind(span_type: str) -> Any:
 
 
 class Tracer:
-    """Creates operations for ``recorder``, which may change at any time (open spans keep theirs); None disables it."""
+    """Creates operations for ``recorder``, replaceable at any time (open spans keep theirs); None: no spans."""
 
     __slots__ = ("ids", "monotonic_ns", "project", "recorder", "wall_ns")
 

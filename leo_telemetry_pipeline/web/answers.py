@@ -19,7 +19,7 @@ def content_type(request: HTTPConnection) -> str:
 
 
 def accepted(form: str, rejected: int, message: str) -> Response:
-    """Return a response with status 200, a partial success if there is a message or any rejected span."""
+    """Return a response with status 200 that reports a partial success if there is a message or any rejected span."""
     if form == JSON:
         content = {"partialSuccess": {"rejectedSpans": str(rejected), "errorMessage": message}}
         return Response(json.dumps(content if rejected or message else {}), media_type=JSON)

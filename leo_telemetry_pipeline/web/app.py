@@ -61,7 +61,7 @@ def build_app(settings: Settings, target: Target, *, host: str = "127.0.0.1", aw
         lifespan=receiver.life,
     )
     app.router.redirect_slashes = False
-    # A client that knows the token is not a web page, so any Host is accepted, as a proxy may send.
+    # A client that knows the token is not a web page, so any Host is accepted: a proxy may send its own.
     hosts = None if settings.serve_token else CONTAINER_HOSTS | {host.lower()}
     return Application(
         OriginGuard(app, AccessRules(hosts), receiver.refuse_stranger), receiver.metrics, receiver.notices
@@ -188,7 +188,7 @@ class _Receiver:
 
 
 async def _gone(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    return Response(status_code=400)  # nobody receives it, but the request is counted
+    return Response(status_code=400)  # nobody receives this response, but the request is counted
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -46,7 +46,7 @@ _start = operator.attrgetter("start_time_ms")
 
 @dataclass(eq=False)
 class _Request:
-    """A complete body and the future of its answer, the rejected spans by reason; ``answer_by`` by the loop's clock."""
+    """A complete body, and a future for its rejected spans by reason; ``answer_by`` is a time of the loop's clock."""
 
     parts_of: PartsOf
     body: Body
@@ -170,7 +170,7 @@ class Batcher:
         kept = 0
 
         def decode() -> _Decoded | Exception:
-            # Return the error: a raised one's traceback would keep the body alive until garbage collection.
+            # Return the error: if it were raised, its traceback would keep the body alive until garbage collection.
             try:
                 read = next(parts)
                 if read.is_last:

@@ -105,7 +105,7 @@ class Body:
 
 
 def declared(length: str | None) -> None:
-    """Refuse a body that is too large by its Content-Length, before reading it."""
+    """Refuse a body whose Content-Length is too large, before reading it."""
     if length and length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > LIMIT):
         raise _too_large()
 

@@ -23,7 +23,7 @@ class Connections:
     def __init__(self, most: int) -> None:
         self.most = most
         self._open: set[Connection] = set()
-        # In the order in which they became idle.
+        # Idle connections, in the order in which they became idle.
         self._idle: dict[Connection, None] = {}
 
     def __len__(self) -> int:

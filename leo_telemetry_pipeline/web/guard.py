@@ -22,7 +22,7 @@ FOREIGN_PAGE = "web pages of other origins may not use this server"
 # Names by which containers reach their host's loopback addresses; they cannot be registered in DNS.
 CONTAINER_HOSTS = frozenset({"host.docker.internal", "gateway.docker.internal", "host.containers.internal"})
 
-# Response headers: pages of other origins may not frame it, embed it or keep a handle on its window.
+# Response headers: pages of other origins may not frame or embed our pages, or keep a handle on their window.
 _CLOSED = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",

@@ -29,7 +29,7 @@ class Notices:
         self._logged_at: dict[Noticed, float] = {}
 
     def add(self, kind: str, detail: str, line: str, count: int = 1) -> None:
-        """Count a notice, and log ``line`` with the number since it was last logged; no text may quote a span."""
+        """Count a notice, and log ``line`` with the number since its last log entry; neither text may quote a span."""
         if count <= 0:
             return
         noticed = Noticed(SOURCE, kind, detail)

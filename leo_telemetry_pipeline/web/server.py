@@ -36,7 +36,7 @@ _MAX_HEAD = 16 << 10
 # From glibc's malloc.h.
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 _LARGE_BLOCK = 128 << 10
-# While a thread decodes a large request, the event loop gets the interpreter back this soon.
+# While a thread decodes a large request, the event loop waits this long for the interpreter.
 _SWITCH_S = 0.001
 # A refused connection stays open for a moment, so that its client can read the response.
 _FAREWELL_S = 1.0

@@ -194,7 +194,7 @@ class _Connection:
         self._cut()
 
     def _cut(self) -> None:
-        # Its thread may be closing the connection at the same time.
+        # The connection's own thread may be closing it at the same time.
         with suppress(psycopg2.InterfaceError):
             self._database.cut()
 

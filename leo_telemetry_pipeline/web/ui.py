@@ -2,7 +2,7 @@
 
 Belongs here: creating Dagster's web application, and which of its addresses other pages may link to. Does not: the
 guard's decision (guard). `dagster-webserver` answers any page and any Host and accepts no middleware, so this process
-does the same with its functions.
+uses its functions to build the same application.
 """
 
 import contextlib
@@ -96,7 +96,7 @@ def _refused(scope: Scope) -> Response | None:
         if media_type in _QUERY_TYPES:
             return None
         return PlainTextResponse(f"Content-Type must be {' or '.join(_QUERY_TYPES)}\n", 415)
-    # Without a query, this is the page for writing one.
+    # A GET without a query asks for the page on which to write one.
     if "text/html" in headers.get("accept", ""):
         return None
     return PlainTextResponse("use POST for queries\n", 405, {"Allow": "POST"})

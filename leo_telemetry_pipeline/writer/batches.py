@@ -18,7 +18,7 @@ from leo_telemetry_pipeline.writer.preparing import Kept
 if TYPE_CHECKING:
     from leo_telemetry_pipeline.writer.sink import Sink
 
-# Spans per disk write: a full disk loses at most this many that would have fitted.
+# Spans per disk write: when the disk is full, at most this many are lost that would have fitted.
 _PIECE = 50
 # Drop reason of spans that are kept in telemetry_quarantine.
 REFUSED = "refused"

@@ -89,7 +89,7 @@ class FirstSpan:
         self.prepare()
 
     def prepare(self, timeout_s: float = _PREPARE_S) -> bool:
-        """Create the writer and hand over the buffer, or wait while a thread does; return whether it is done."""
+        """Create the writer and hand over the buffer, or wait while a thread does so; return whether it is done."""
         if not patience.acquired(self._lock, timeout_s):
             return False
         try:
@@ -127,7 +127,7 @@ class FirstSpan:
                 break
             writer.begin(operation)
             if operation.duration_ns is not None:
-                # It may have ended before the writer knew about it.
+                # The operation may have ended before the writer knew about it.
                 writer.state.open.pop(operation, None)
         self._open.clear()
 

@@ -153,7 +153,7 @@ class Tally:
 
 
 def _is_on_disk(item: object) -> bool:
-    # Of the items in a queue, only preparing.Kept has a segment.
+    # Among the items in a queue, only a preparing.Kept has a segment.
     return getattr(item, "segment", None) is not None
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CHECK_S = 1.0
 BEAT_S = 5.0
-# At most this many open operations are announced, the oldest ones.
+# Maximum number of open operations that are announced; the oldest ones are chosen.
 MOST = 1_000
 
 
@@ -68,9 +68,9 @@ class OpenOperations:
         """Note whether an announcement succeeded."""
         del self._withdrawn[: len(announcement.ended)]
         if not done:
-            # Announced again when the database is back; until then, ended ones merely miss their heartbeat.
+            # All are announced again when the database is back; until then, rows of ended ones merely get no heartbeat.
             self._announced.clear()
-        # Last: from here on another thread may change the fields above.
+        # Set last: from here on, another thread may change the fields above.
         self._is_pending = False
 
     def _announcement(self, spans: list[Span]) -> "Announcement":

@@ -21,7 +21,8 @@ _in_children: set[WeakMethod[Callable[[bool], object]]] = set()
 # A child forked while a thread imports a module could never import it, so forks wait for this lock.
 importing = RLock()
 # The driver initializes OpenSSL on its first connection. A child forked meanwhile inherits held locks and hangs, at
-# its exit at the latest. Forks wait for this, but briefly: a thread that waits for the network holds none of them.
+# its exit at the latest. Forks wait for this, but briefly: a thread that waits for the network holds none of these
+# locks.
 connecting = RLock()
 _LONGEST_IMPORT_S = 5.0
 _LONGEST_CONNECT_S = 1.0
@@ -72,7 +73,7 @@ def _after_fork_in_child() -> None:
 
 
 def release_if_held(lock: RLock) -> bool:
-    """Release a lock; return False if this thread does not hold it, having timed out."""
+    """Release a lock; return False if this thread timed out and so does not hold it."""
     try:
         lock.release()
     except RuntimeError:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 PATIENCE_S = 5.0
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
-# One running and one queued.
+# One job runs and one is queued.
 _MOST_JOBS = 2
-# Including jobs whose spans are also on disk, accepted while a flush or close waits.
+# While a flush or close waits, more jobs are accepted, up to this limit, if their spans are also on disk.
 _MOST_WAITING = 20
 _JOIN_S = 0.1
 
@@ -121,7 +121,7 @@ class Sender:
             done = self._at_work and self._try(job)
             with self._lock:
                 self._at_work = self._given_up = False
-                # Before the callbacks, which must not see the sender as busy.
+                # Remove the job before the callbacks, which must not see the sender as busy.
                 if job in self.jobs:
                     self.jobs.remove(job)
             # No error of a callback may end the only thread that stores.

@@ -1,7 +1,7 @@
 """Worker thread of a writer: takes ended operations from the queue, and never waits for a network.
 
 Belongs here: when a batch is made, and whether it goes to the database or to disk. Spans that the database has not
-taken within two ticks are on disk, even during a flush or close.
+taken within two ticks are written to disk, even during a flush or close.
 Does not: calls of the measured program (writer), talking to the database (sender).
 """
 
@@ -113,7 +113,7 @@ class Loop:
         # Taken before the queue is emptied: an operation that ends meanwhile is stored before it is withdrawn.
         opened = list(state.open)
         for operation in opened[:-MOST_OPEN]:
-            # Limits memory: no longer shown as open, but stored if it ends.
+            # To limit memory, the operation is no longer shown as open; its span is still stored when it ends.
             state.open.pop(operation, None)
         is_whole = time.monotonic() - self._aged_s >= TICK_S
         self._dispatch(self._aged_to if is_whole else 0)

@@ -156,7 +156,7 @@ class Writer:
         This waits for a slow disk, but not for one that hangs. Spans that end later go to disk at once.
         """
         state, lock = self.state, self._parts_lock
-        # Not acquired if a thread hangs while making the parts: then queued spans count as lost.
+        # If a thread hangs while making the parts, the lock is not acquired, and queued spans count as lost.
         patience.acquired(lock, max(timeout_s, _MAKING_S))
         try:
             if state.closing:

@@ -54,7 +54,7 @@ def test_every_event_is_stored_once(played: Played):
 
 
 def test_durations_are_those_that_the_model_saw(played: Played):
-    """Lost: which tool is slow, if a sub-agent has the time of its launch or a prompt ends at its first stop."""
+    """Lost: nobody sees what is slow, because a sub-agent has the duration of its launch or a prompt ends too early."""
     off = [
         deviation
         for deviation in stored.outside_bounds(played.matched())
@@ -75,7 +75,7 @@ def test_tools_take_as_long_as_claude_code_says(played: Played):
 
 
 def test_requests_waits_and_commands_come_by_opentelemetry(played: Played):
-    """Lost: whether a session waited for the model or a person, and how long compaction takes."""
+    """Lost: nobody sees whether a session waited for the model or a person, or how long compaction takes."""
     wanted = [fact for fact in played.visible() if fact.type in stored.EXPORTED]
     matched = played.matched(stored.EXPORTED)
     assert len(matched) == len(wanted)

@@ -102,7 +102,7 @@ def test_an_analysis_sees_what_waits_in_the_spool(spooled: Path) -> None:
 
 
 def test_an_operation_that_hangs_is_shown_until_its_end(made_home: Path) -> None:
-    """Lost: which operation a workflow is stuck in."""
+    """Lost: nobody sees which operation a workflow is stuck in."""
     with _database(made_home):
         assert "No operation has been running" in run(made_home, "running").out
         with hanging(made_home) as process:

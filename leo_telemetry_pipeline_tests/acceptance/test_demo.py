@@ -54,7 +54,8 @@ def database_on_day(home: Path, day: int) -> Iterator[None]:
         try:
             yield
         finally:
-            # Not faketime itself: at exit it removes its shared memory, which fails the next one with the same number.
+            # Signal the keeper, not faketime: at its exit, faketime removes shared memory that a later one with the
+            # same number needs.
             os.kill(int(keeper), signal.SIGTERM)
             assert faketime.wait(PATIENCE_S) == 0
 
@@ -88,7 +89,7 @@ def compare(home: Path, midnight: datetime, items: Sequence[dict], bottlenecks: 
     slowed_by = {name(slow): name(one) for one in planted for slow in one["slows"]}
     assert sorted(name(one) for one in items) == sorted(PLANTED) == sorted(name(one) for one in planted), midnight
     for item in items:
-        # A gate that is slower for half of its SD types has a P50 between two modes, which may hide in noise.
+        # A gate that is slower for half of its SD types has a P50 between two modes, and so may hide in noise.
         assert item["members"] or item["dimension_type"] == "gate+sd_type", (midnight, name(item))
         for member in item["members"]:
             assert slowed_by.get(name(member)) == name(item), (midnight, name(member))

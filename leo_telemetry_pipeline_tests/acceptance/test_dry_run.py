@@ -107,7 +107,7 @@ def test_a_dry_run_leaves_database_and_home_as_they_were(home: Path, tmp_path: P
     if arguments == ("--json",):
         found = json.loads(done.out)
         assert found["run_id"] is None
-        # The dry run did analyse: it includes spans after the last analysis, without an item.
+        # The dry run did analyse: it finds the new gate, whose spans came after the last analysis; it has no item.
         assert {each["dimension_key"] for each in found["bottlenecks"]} >= {"GATE_A", "GATE_NEW"}
         assert {each.get("improvement_id") for each in found["bottlenecks"] if each["dimension_key"] == "GATE_NEW"} == {
             None

@@ -105,7 +105,7 @@ def test_a_fork_waits_for_the_first_connection_to_be_made(variables):
 
 
 def test_a_fork_does_not_wait_for_a_database_that_never_answers(home):
-    """Lost: one time-out per worker that a server forks while the database hangs."""
+    """Lost: each worker that a server forks while the database hangs starts one time-out later."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         variables = environment(home, **{PREFIX + "DATABASE_URL": f"postgresql://leo@127.0.0.1:{port}/none"})

@@ -32,7 +32,7 @@ EVENT = (
     b'{"session_id": "58306048-168c-44db-a8fd-9ad6a24b516c", "transcript_path": "/home/user/t.jsonl",'
     b' "cwd": "/home/user/proj", "hook_event_name": "SessionStart", "source": "startup"}\n'
 )
-# Nothing listens there, so the child logs it and ends at once.
+# Nothing listens at this address, so the child logs that and ends at once.
 NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
 SCRIPT = Path(sys.executable).with_name("leo-telemetry")
 PROGRAM = (
@@ -89,7 +89,7 @@ def test_closed_standard_descriptors_do_no_harm(home: Path, closed: str):
 
 @pytest.mark.parametrize("event", [b"", EVENT])
 def test_a_stdin_that_is_never_closed_does_not_delay_the_session(home: Path, event: bytes):
-    """Lost: a session that waits forever because its caller forgot to close a pipe."""
+    """Lost: a session waits forever because its caller forgot to close a pipe."""
     process = subprocess.Popen(HOOK, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with process:
         assert process.stdin is not None
@@ -185,7 +185,7 @@ def test_modules_in_the_working_folder_are_not_imported(home: Path, tmp_path: Pa
     """Lost: anyone who can write into a project could run code as everyone who opens a session in it."""
     for name in ("json", "psycopg2", "leo_telemetry_pipeline"):
         (tmp_path / f"{name}.py").write_text("import pathlib; pathlib.Path('/').joinpath(__file__ + '.ran').touch()")
-    # Like an installed script, without the working folder on the path.
+    # Start Python like an installed script, without the working folder on its path.
     command = [sys.executable, "-P", *HOOK[1:]] if HOOK[0] == sys.executable else HOOK
     assert run(EVENT, command, cwd=tmp_path) == (0, "", "")
     assert "58306048" in log_when(home, "does not answer")

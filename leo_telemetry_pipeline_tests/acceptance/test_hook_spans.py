@@ -307,7 +307,7 @@ def test_closed_standard_descriptors_do_no_harm(home: Path, closed: str):
 
 
 def test_a_stdin_that_is_never_closed_delays_claude_code_only_briefly(home: Path):
-    """Lost: a session that waits because its caller forgot to close a pipe."""
+    """Lost: a session waits because its caller forgot to close a pipe."""
     with subprocess.Popen(HOOK, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None
         process.stdin.write(event("UserPromptSubmit").encode())
@@ -319,7 +319,7 @@ def test_a_stdin_that_is_never_closed_delays_claude_code_only_briefly(home: Path
 @pytest.mark.parametrize("name", ["PostToolUse", "Stop"])
 def test_no_slow_import_delays_claude_code(home: Path, name: str):
     """Lost: the budget of 40 ms per tool, a good part of which any of these imports takes."""
-    # The first one also creates the folders.
+    # The first hook also creates the folders.
     assert run(event("UserPromptSubmit")) == NOTHING
     code = "from leo_telemetry_pipeline.cli.main import main; main()"
     command = [sys.executable, "-X", "importtime", "-c", code, "hook", "span"]

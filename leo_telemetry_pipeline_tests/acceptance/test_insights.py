@@ -66,7 +66,7 @@ def daemon(stored: Path) -> Iterator[tuple[Running, Database]]:
 def test_the_daemon_starts_insights_once_per_analysis_and_their_failure_changes_nothing(
     stored: Path, daemon: tuple[Running, Database]
 ):
-    """Lost: with a daemon, no forecast, or one every few seconds; or an error in a forecast fails the analysis."""
+    """Lost: a daemon makes no forecast, or one every few seconds; or an error in a forecast fails the analysis."""
     process, db = daemon
     run = ended(db, queued(db), process)
     until(lambda: followed(stored, run.run_id) == ["SUCCESS"], "insights are made", by=process)
@@ -91,7 +91,7 @@ def test_the_daemon_starts_insights_once_per_analysis_and_their_failure_changes_
 
 
 def test_a_worker_that_runs_once_makes_insights_last_and_an_analyze_makes_none(stored: Path):
-    """Lost: no forecast without a daemon; or a person who waits for an analysis also waits for a forecast."""
+    """Lost: there is no forecast without a daemon, or a person who waits for an analysis also waits for a forecast."""
     analysed = processes.run(stored, "analyze")
     assert (analysed.code, analysed.err) == (0, ""), analysed
     run_id = processes.run(stored, "enqueue").out.split()[2].rstrip(".")

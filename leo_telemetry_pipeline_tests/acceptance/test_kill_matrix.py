@@ -26,7 +26,7 @@ from leo_telemetry_pipeline.writer import bootstrap as first_span, writer
 for each in (first_span.FirstSpan, writer.Writer):
     each.close.__defaults__ = (60.0,)
 """
-# Each ended span is a line on stdout, with the time just after its end.
+# The program prints a line for each ended span, with the time just after its end.
 EMIT = f"""
 import os, signal, sys, time
 from leo_telemetry_pipeline import trace
@@ -219,7 +219,7 @@ def test_spans_of_multiprocessing_children_arrive_under_their_parent(db, home, v
 
 
 def test_counters_of_a_program_that_ended_are_kept_with_the_drain(db, home, variables):
-    """Lost: what happened to the spans of an ended program."""
+    """Lost: nobody learns what happened to the spans of an ended program."""
     nobody = variables | {PREFIX + "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
     assert finished(python(EMIT, "exit"), nobody).code == 3
     drained(db, home)

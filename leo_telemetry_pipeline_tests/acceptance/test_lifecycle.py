@@ -198,7 +198,7 @@ def test_a_run_that_was_stopped_and_woken_writes_nothing(loop: Loop):
     stopped = loop.process_of_the_run()
     os.kill(stopped, signal.SIGSTOP)
     try:
-        loop.off()  # its statement is done, and nobody commits it
+        loop.off()  # its statement has run, but is never committed
         run = loop.ended(run.run_id)
         assert (run.status, run.reason_code) == ("FAILED", "WORKER_LOST"), run
         assert loop.wrote(run) == (0, 0)
@@ -224,7 +224,7 @@ def test_a_cancelled_run_ends_at_once_and_writes_nothing(loop: Loop):
     run = row(loop.db, run.run_id)
     assert (run.status, run.reason_code) == ("CANCELLED", "CANCELLED_BY_USER")
     assert run.finished_at is not None
-    # Its statement still runs in the database.
+    # The run's statement is still executed in the database.
     assert loop.dagster_run_ends(run) in ("FAILURE", "CANCELED")
     until(loop.nothing_runs, "its process ends", by=loop.running, every=0.3)
     loop.off()
@@ -282,7 +282,7 @@ def test_an_overdue_run_ends_timed_out_with_its_process_and_an_impatient_person_
         assert run.finished_at - run.started_at > timedelta(seconds=8)
         assert "deadline" in (run.error_detail or "")
         retry = loop.claimed(loop.retry_of(run).run_id)
-        # A slow machine needs all of this run's time to reach the brake.
+        # On a slow machine, this run needs its whole time to reach the brake, so give its retry more.
         later = "UPDATE telemetry_analysis_runs SET deadline_at = deadline_at + interval '1 h' WHERE run_id = %s::uuid"
         execute(loop.db, later, (retry.run_id,))
         assert loop.dagster_run_ends(run) in ("FAILURE", "CANCELED")

@@ -57,7 +57,7 @@ COMMANDS = (
 )
 @pytest.mark.parametrize("arguments", [("runs",), ("analyze",), ("migrate",)])
 def test_an_invalid_address_is_reported_as_such(home: Path, arguments: Sequence[str], address: str):
-    """Lost: a password in a log, for an address with one wrong letter."""
+    """Lost: a password appears in a log because of one wrong letter in an address."""
     done = run(home, *arguments, **{URL: address})
     has_line(done, URL)
     assert SECRET not in done.out + done.err
@@ -66,7 +66,7 @@ def test_an_invalid_address_is_reported_as_such(home: Path, arguments: Sequence[
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_a_missing_database_is_reported_in_one_line(home: Path, arguments: Sequence[str]):
-    """Lost: that the database is down, and which one it is."""
+    """Lost: nobody learns that a database is down, or which one it is."""
     port = free_port()
     done = run(home, *arguments, **{URL: f"postgresql://leo:{SECRET}@127.0.0.1:{port}/db"})
     has_line(done, f"postgresql://leo@127.0.0.1:{port}/db", "does not answer", URL)
@@ -215,7 +215,7 @@ def test_everything_works_on_an_outside_postgresql(home: Path, outside: Outside)
     def well(*arguments: str) -> str:
         done = run(home, *arguments, **variables)
         assert done.code == 0, (arguments, done)
-        # Only `env` prints it, for the shell.
+        # Only `env` prints the password, for the shell.
         assert SECRET not in done.out + done.err or arguments == ("env",)
         return done.out
 

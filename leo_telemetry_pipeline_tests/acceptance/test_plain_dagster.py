@@ -105,7 +105,7 @@ def test_definitions_validate_after_env(used: Desk, shell: str):
 
 @pytest.mark.parametrize("typed", ["dagster definitions validate -w workspace.yaml", "dagster dev -w workspace.yaml"])
 def test_before_env_one_line_names_the_remedy(desk: Desk, typed: str):
-    """Lost: a page of Dagster's errors without the remedy."""
+    """Lost: users get a page of Dagster's errors without the remedy."""
     done = desk.shell(f"{typed} -p {free_port()}" if " dev " in typed else typed)
     said = done.out + done.err
     assert done.code == 1, done
@@ -122,7 +122,7 @@ def test_plain_dagster_dev_serves_after_env(desk: Desk):
         until(lambda: serves(port), "the UI serves", by=shell)
         before = processes.daemon_beat(desk.home)
         until(lambda: processes.daemon_beat(desk.home) > before, "the daemon beats", by=shell)
-        # Its daemon finds our sensors, and these find our database.
+        # Dagster's daemon finds our sensors, and these find our database.
         run_id = processes.run(desk.home, "enqueue").out.split()[2].rstrip(".")
         with closing(processes.inside(desk.home)) as db:
             until(lambda: row(db, run_id).status in runs.FINAL, "it is executed", by=shell)

@@ -127,7 +127,7 @@ def test_opentelemetry_for_python(compression: str, receiver: tuple[Path, int]):
 @pytest.mark.parametrize("compression", ["none", "gzip"])
 @pytest.mark.parametrize("form", ["json", "proto"])
 def test_opentelemetry_for_javascript(form: str, compression: str, receiver: tuple[Path, int], node_client: Path):
-    """Lost: every instrumented Node program; its bodies are chunked."""
+    """Lost: spans of every instrumented Node program, because its request bodies are chunked."""
     home, port = receiver
     command = [str(npm.NODE), "export.mjs", f"http://127.0.0.1:{port}", form, compression, TOKEN]
     done = finished(command, processes.environment(home), cwd=node_client)

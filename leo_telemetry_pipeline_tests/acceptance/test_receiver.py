@@ -184,7 +184,7 @@ def test_spans_accepted_during_an_outage_are_stored_when_the_database_is_back(ma
                 assert served.post(as_json("meanwhile")) == 200
                 assert served.post(as_protobuf("meanwhile"), PROTOBUF) == 200
             assert spool.usage(spool.folder_of(str(made_home)))[0] == 40
-        # The receiver is a user of the database, so it restarts it.
+        # The receiver uses the database, so it restarts the server.
         until(lambda: processes.answers(made_home), "the database is back", by=served.running)
         until(lambda: served.stored("meanwhile") == 40, "the spans are in the table", by=served.running)
         assert spool.usage(spool.folder_of(str(made_home)))[0] == 0

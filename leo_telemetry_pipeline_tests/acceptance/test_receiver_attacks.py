@@ -92,7 +92,7 @@ def test_stacked_and_unknown_encodings_are_refused(served: Served, bomb: bytes):
 
 @pytest.mark.parametrize("depth", [30, 1000, 100_000])
 def test_deep_nesting_is_cut_or_refused(depth: int, served: Served):
-    """Lost: the process, because of a stack that overflows."""
+    """Lost: the process, because its stack overflows."""
     allowed = {200} if depth == 30 else {200, 400, 413}
     with served.bounded():
         assert served.post(nested_json(depth)) in allowed
@@ -198,7 +198,7 @@ def test_slow_clients_are_disconnected_and_do_not_delay_others(served: Served):
             line.settimeout(1.5)
             for _ in range(60):
                 try:
-                    if number % 2:  # every other one sends nothing more
+                    if number % 2:  # every other connection sends nothing more
                         line.sendall(b"x")
                     said = line.recv(100)
                 except TimeoutError:
@@ -223,7 +223,7 @@ def test_slow_clients_are_disconnected_and_do_not_delay_others(served: Served):
 
 
 def test_hundreds_of_silent_connections_do_not_delay_others(served: Served):
-    """Lost: every exporter, because of a program that opens connections and sends nothing."""
+    """Lost: spans of every exporter, because of a program that opens connections and sends nothing."""
     with served.bounded():
         lines = []
         try:
@@ -259,7 +259,7 @@ def test_logs_and_metrics_are_answered_and_dropped(path: str, served: Served):
 
 
 def test_ten_thousand_random_requests(served: Served):
-    """Lost: the attacks that nobody thought of."""
+    """Lost: an attack that nobody thought of succeeds."""
     seen: dict[int, int] = {}
 
     def send(body: bytes, content_type: str, encoding: str | None, more: dict[str, str]) -> None:

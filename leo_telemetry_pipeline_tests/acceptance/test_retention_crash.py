@@ -18,7 +18,7 @@ from leo_telemetry_pipeline_tests.builders import execute, midnight, new_id, spa
 from leo_telemetry_pipeline_tests.processes import command, environment, finished
 
 KEEP = 35
-# One with its own partition, one in the default partition, one that is not due.
+# Ages of three days: one with its own partition, one in the default partition, one that is not due.
 AGES = (36, 60, 3)
 KEPT_AT_FIRST = 36
 EACH = 12
@@ -29,7 +29,7 @@ WORKER = """
 import os, signal, sys
 from contextlib import closing, contextmanager
 from pathlib import Path
-import pandas  # pyarrow imports it with its first array; here, so that the forks need not
+import pandas  # pyarrow imports pandas with its first array; imported here so that the forks need not do so
 import psycopg2.extensions
 import pyarrow.parquet
 from leo_telemetry_pipeline.sources.files import parquet
@@ -218,7 +218,7 @@ def test_maintenance_killed_at_any_step_loses_nothing(db: Database, settings: Se
 
 
 def test_a_restore_killed_at_any_step_can_be_repeated(db: Database, settings: Settings, tmp_path: Path) -> None:
-    """Lost: half of the restored spans, the following night."""
+    """Lost: half of the restored spans are dropped the following night."""
     with worker(settings, tmp_path) as killed:
         everything, at = begin(db, tmp_path), 0
         finish(killed, db)

@@ -205,7 +205,7 @@ def test_no_secret_is_found_in_anything_that_is_kept(home: Path, files: list[Pat
             in_json = json.dumps(request_in_json(text)).encode()
             assert post(port, in_json, "application/json") == 200
             assert post(port, request_in_protobuf(text), "application/x-protobuf") == 200
-            # Refused as a whole, or in its only span: the answer or the log may quote it.
+            # Both requests are refused, one as a whole and one in its only span; an answer or log might quote them.
             assert post(port, in_json[:-5], "application/json") == 400
             assert post(port, in_json.replace(b'"traceId": "', b'"traceId": "x'), "application/json") == 200
         traced(home)

@@ -28,7 +28,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # The pip of this environment: installing another would take longer than everything below.
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
     subprocess.run([*pip, str(wheel)], check=True)
-    # This environment's libraries save a download. Path files in that folder are not processed,
+    # Using this environment's libraries saves a download. The .pth files beside them are not processed,
     # so an editable install of the clone is not visible.
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder / "venv"), "platbase": str(folder / "venv")}))
     (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + os.linesep)

@@ -159,7 +159,7 @@ def test_a_database_that_accepts_and_never_answers_does_not_delay_the_exit(home,
         assert b"secret" not in path.read_bytes()
 
 
-# The database is never given up, so only the waiting flush spools the spans.
+# The writer of this program never gives up the database, so only the waiting flush spools the spans.
 FLUSH = """
 from leo_telemetry_pipeline import trace
 from leo_telemetry_pipeline.writer import worker_thread as loop
@@ -350,7 +350,7 @@ def test_two_drainers_store_every_span_once_between_them(settings, db, home):
 
 
 def test_a_torn_record_of_a_power_cut_is_counted_and_not_stored(settings, db, home):
-    """Lost: rows with values that were never written."""
+    """Lost: rows have values that were never written."""
     Emitting(home, 50, 1_000, DATABASE_URL=nowhere()).ended()
     (path,) = Path(folder_of(str(home))).glob("*.spans")
     path.write_bytes(path.read_bytes()[:-40])

@@ -25,7 +25,7 @@ _ERRORS = {
     500: "api_error",
     529: "overloaded_error",
 }
-# For requests without a plan, such as the answer to a notification; and the summary that compaction asks for.
+# Answers to requests without a plan, such as a notification, and to the request for a summary in a compaction.
 UNPLANNED = Step("noted", first=0.01, rest=0.01)
 COMPACTION = Plan("compaction", (Step("<analysis>-</analysis><summary>nothing</summary>"),))
 _JSON = "application/json"
@@ -108,7 +108,7 @@ def _results(messages: list[dict[str, Any]]) -> tuple[str, ...]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Without it, the kernel delays small pieces of an answer by 40 ms.
+    # With Nagle's algorithm, the kernel delays small pieces of an answer by 40 ms.
     disable_nagle_algorithm = True
     record: Record
 

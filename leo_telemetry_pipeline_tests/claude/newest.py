@@ -32,7 +32,7 @@ def main() -> int:
 
 
 def _played(ways: Sequence[str], claude: Path) -> dict[str, dict[str, Played | BaseException]]:
-    """Return the result, or why there is none, by way and scenario."""
+    """Return for each way what was played in each scenario, or the exception that ended it."""
     outcomes = playing.play_all(scenarios.ALL, ways, claude)
     return {
         way: {name: one if isinstance(one, BaseException) else one[way] for name, one in outcomes.items()}

@@ -23,7 +23,7 @@ class Tool:
 
     name: str
     arguments: dict[str, Any]
-    # Or failed, refused, interrupted.
+    # ok, failed, refused or interrupted.
     fate: str = "ok"
     takes: float = 0
 

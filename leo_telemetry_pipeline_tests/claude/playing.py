@@ -59,7 +59,7 @@ class Played:
     slowness: float
 
     def is_complete(self) -> bool:
-        """Return whether exactly what happened is stored, and at least what only exports report."""
+        """Return whether exactly the facts of compared types are stored, and every fact of exported types."""
         if stored.shapes_of_facts(self.visible()) != stored.shapes_of_rows(self.rows):
             return False
         exported = [fact for fact in self.visible() if fact.type in stored.EXPORTED]
@@ -170,7 +170,10 @@ def play(scenario: Callable[[Stage], None], products: Mapping[str, Product], pro
 def play_all(
     scenarios: Sequence[Callable[[Stage], None]], ways: Sequence[str], program: Path
 ) -> dict[str, dict[str, Played] | BaseException]:
-    """Play scenarios, several at once because most of them wait; return the results by way, or why there is none."""
+    """Play scenarios, several at once because most of them wait.
+
+    Return for each scenario what was played in each way, or the exception that ended it.
+    """
     with ExitStack() as homes, ThreadPoolExecutor(AT_ONCE) as pool:
         products = {way: homes.enter_context(product()) for way in ways}
         futures = {scenario.__name__: pool.submit(play, scenario, products, program) for scenario in scenarios}

@@ -45,7 +45,7 @@ def _installed(version: str) -> Path:
                 raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-    # The platform's package has the program; `claude` of the main package only starts it, by a script of npm's.
+    # The platform's package has the program itself; `claude` in the main package works only after a postinstall script.
     found = [path for path in place.glob(f"node_modules/{_PACKAGE}-*/claude*") if path.stem == "claude"]
     if not found:
         raise LookupError(f"{place} has no program for this platform")

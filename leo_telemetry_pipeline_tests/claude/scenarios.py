@@ -58,7 +58,7 @@ class Stage:
         arguments = {"seconds": 600, "mark": str(self._mark)}
         return Tool("mcp__shop__lookup", arguments, "interrupted", 0.5)
 
-    def is_at_it(self) -> None:
+    def wait_for_endless(self) -> None:
         """Wait until the endless tool has run for a while."""
         until(self._mark.exists, "the endless tool runs", every=0.02)
         time.sleep(1)
@@ -256,7 +256,7 @@ def killed(stage: Stage) -> None:
     with stage.session() as person:
         person.ask(plan("killed-1", Step(tools=(sleep(0.2),))).prompt())
         person.say(plan("killed-2", *steps).prompt())
-        stage.is_at_it()
+        stage.wait_for_endless()
         # Claude Code exports every five seconds.
         time.sleep(8)
         person.kill()
@@ -266,7 +266,7 @@ def killed(stage: Stage) -> None:
 
 
 def resumed(stage: Stage) -> None:
-    """Leave a session and take it up again."""
+    """Leave a session and resume it."""
     with stage.session() as person:
         person.ask(plan("resumed-1", Step(tools=(sleep(0.2),))).prompt())
         name = person.id
@@ -287,14 +287,14 @@ def interrupted(stage: Stage) -> None:
     steps = load("mcp__shop__lookup"), Step(tools=(stage.endless(),))
     with stage.session() as person:
         person.say(plan("interrupted-1", *steps).prompt())
-        stage.is_at_it()
+        stage.wait_for_endless()
         person.interrupt()
         person.answered(1)
         person.ask(plan("interrupted-2").prompt())
 
 
 def queued(stage: Stage) -> None:
-    """Submit a prompt while another is worked on."""
+    """Submit a prompt while another one is being answered."""
     with stage.session() as person:
         person.say(plan("queued-1", Step(tools=(sleep(3),)), Step(tools=(sleep(0.2),))).prompt())
         stage.answered("queued-1", 0)

@@ -11,7 +11,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.claude.reports import Report
 from leo_telemetry_pipeline_tests.claude.truth import Fact
 
-# Types that both ways must report alike; only OpenTelemetry sees requests to the model and hooks.
+# Types that both ways must report alike. Model requests and hooks are seen only by OpenTelemetry.
 COMPARED = ("handoff", "tool", "skill", "subagent", "mcp_server")
 # Types that hooks do not report.
 EXPORTED = ("llm", "wait", "command", "compaction")

@@ -20,7 +20,7 @@ OK, ERROR = "OK", "ERROR"
 WAYS = ("hooks", "otel", "both")
 HOOKED, EXPORTED = ("hooks", "both"), ("otel", "both")
 # Ways of measuring that share a session: its hooks report to two homes, one of which also gets exports.
-# If only exports are tried, no hook may run, which takes a session of its own.
+# Where only exports are tried, no hook may run, so this way needs a session of its own.
 SIDE_BY_SIDE = (("hooks", "both"), ("otel",))
 PROMPT = "claude_code.interaction"
 # Claude Code's own commands, which do not call a model.
@@ -36,7 +36,7 @@ class Fact:
     name: str
     status: str | None
     parent: tuple[str, str] | None
-    # Its earliest possible start, in seconds since the epoch.
+    # The earliest possible start of the event, in seconds since the epoch.
     begin: float
     least: float
     most: float | None
@@ -126,7 +126,7 @@ class _Conversation:
         most = prompt.answered - prompt.said if prompt.answered else None
         status = None if most is None else ERROR if failed else OK
         if any(tool.fate == "interrupted" for plan in prompt.plans for tool in self._asked_in(plan)):
-            # Not answered, so it has no end.
+            # The prompt was not answered, so it has no end.
             status = most = None
         return Fact(self.name, "handoff", prompt.name, status, None, prompt.said, least, most)
 

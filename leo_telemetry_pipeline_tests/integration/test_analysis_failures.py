@@ -124,7 +124,7 @@ def test_a_type_that_cannot_be_measured_is_named_and_the_others_are_judged(
 
 
 def test_an_analysis_that_could_measure_nothing_fails(db: Database, monkeypatch: pytest.MonkeyPatch):
-    """Lost: a week without findings that looks like a week without bottlenecks, and counts as fresh."""
+    """Lost: a week that could not be measured looks like a week without bottlenecks, and counts as fresh."""
     slow(db, "A")
     types = ("phase", "gate", "subagent", "handoff", "sd_type", "gate+sd_type")
     monkeypatch.setattr(exact_percentiles, "of_window", without(*types))

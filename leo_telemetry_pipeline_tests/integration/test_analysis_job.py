@@ -50,7 +50,7 @@ OUTPUT_REF = {
 BOTTLENECK = {
     "dimension_type", "dimension_key", "observed_p50_ms", "baseline_p50_ms", "baseline_source", "multiplier", "ratio",
     "sample_count", "evidence_trace_ids", "improvement_id", "onset_day", "p_value", "lost_ms_a_week", "why",
-    "measured", "set_apart_by", "cause", "resolution_ms",
+    "measured", "set_apart_by", "cause", "resolution_ms", "slow_value",
 }  # fmt: skip
 
 
@@ -185,7 +185,7 @@ def test_an_analysis_without_spans_succeeds_and_reports_too_little_data(db: Data
 
 
 def test_spans_that_never_ended_are_scanned_and_break_nothing(db: Database):
-    """Lost: one killed tracer would fail every analysis at the check that counts spans."""
+    """Lost: one killed program would fail every analysis at the check that counts spans."""
     insert(db, [*spans_of("gate", "A", [None] * 5), *spans_of("deploy", "B", [None])])
     run = analyse_queued(db)
     assert (run.status, run.reason_code) == ("SUCCEEDED", "INSUFFICIENT_DATA")

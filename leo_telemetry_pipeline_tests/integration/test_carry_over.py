@@ -66,7 +66,7 @@ def contents(db: Database, of: dict[str, str]) -> dict[str, list[str]]:
 @pytest.mark.only_on(DEBIAN, EMBEDDED, reason="a pooler does not change the schema")
 @pytest.mark.parametrize("old", schema_dump.EARLIER, indirect=True)
 def test_a_carried_over_database_has_the_schema_of_a_migrated_empty_one(old: str):
-    """Lost: leftover objects of an old version, on which statements fail years later."""
+    """Lost: leftover objects of an old version make statements fail years later."""
     migrations.migrate(outside(old, "dagster"), carry_over=True)
     assert schema_dump.dump(old) == schema_dump.REFERENCE.read_text(encoding="utf-8")
 
@@ -102,7 +102,7 @@ def test_every_row_is_carried_over_and_an_analysis_runs_on_them(
         spans.ensure_partitions(db, NOON, NOON)
         with with_newer_columns(db):
             slow(db, "A", "B", attributes={"sd_type": "feature"})
-            # In the default partition: one before the retained days, and one without an end.
+            # Two spans for the default partition: one before the retained days, and one without an end.
             insert(db, [span(at=midnight(400)), span(duration_ms=None, at=midnight(399))])
         configure(db, "gate", None, None, 3)
         execute(db, QUARANTINE, ("file",))
@@ -118,7 +118,7 @@ def test_every_row_is_carried_over_and_an_analysis_runs_on_them(
         assert (done.code, done.err) == (0, "")
         assert f"to version {migrations.newest()}." in done.out
         assert contents(db, of) == before
-        # It can be repeated without effect.
+        # The command can be repeated without effect.
         assert "is up to date" in finished(command("migrate", *options), environ).out
         assert contents(db, of) == before
         run = analyse_queued(db)

@@ -224,7 +224,7 @@ def test_the_doctor_reports_objects_that_are_open_to_others(owner: Database):
     assert set(access.open_to_strangers(owner)["authenticated"]) == every - {"theirs", "f"}
 
 
-# Open in early versions: by default privileges, and by grants of that time.
+# What was open in early versions, by default privileges and by grants of that time.
 OPENED = """
 GRANT SELECT (span_name) ON workflow_trace_log TO anon, PUBLIC;
 GRANT ALL ON telemetry_thresholds TO authenticated WITH GRANT OPTION;
@@ -286,7 +286,7 @@ GRANT SELECT ON boards.phases TO PUBLIC;
 def test_carrying_over_the_last_unreleased_version_keeps_every_grant_and_every_view_of_a_user(
     owner: Database, as_: As, server: Server, database: str
 ):
-    """Lost: every dashboard on a view that its owner built on ours."""
+    """Lost: every dashboard on a view that a user built on top of ours."""
     target = as_owner(server, database)
     configure(owner, "gate", "old", 5, 2)
     spans.ensure_partitions(owner, midnight(3), midnight(3))

@@ -126,7 +126,7 @@ def test_a_first_start_killed_at_any_moment_is_completed_by_the_next(tables: Tab
         Storage(tables.url)
         assert dagster_home.has_tables(tables.target), moment
         assert tables.what_is_there() == whole, moment
-    # Our tables are all there or none.
+    # Our storage creates all tables or none; Dagster's own leaves some.
     assert (states == {0, len(whole[0])}) == (way is Storage)
 
 

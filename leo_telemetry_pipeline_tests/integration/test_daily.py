@@ -244,7 +244,7 @@ def test_the_queue_share_is_waiting_over_waiting_plus_working_and_only_for_compl
     assert set(daily.queue_share(db, FORTNIGHT, A, SEEN)) == {at[0].date(), at[2].date()}
 
 
-def test_a_count_beyond_32_bits_and_a_season_of_a_year_are_read(db: Database):
+def test_a_count_beyond_32_bits_and_a_window_of_a_year_are_read(db: Database):
     """Lost: the busiest dimension would wrap around, and last year would be out of reach."""
     day = midnight(300).date()
     execute(
@@ -267,7 +267,7 @@ def test_learning_uses_the_median_of_each_days_spans(db: Database, project: str 
     made = fill(db)
     histograms.rebuild(db, FORTNIGHT.days, SEEN, SEEN)
     if not kept:
-        # Like days counted before P50s were stored with them.
+        # Make some days look as if they had been counted before P50s were stored with them.
         execute(db, "UPDATE duration_histograms SET p50_ms = NULL WHERE day < %s", (FORTNIGHT.days[5],))
     found = daily_p50s(db, Window(FORTNIGHT.start, FORTNIGHT.end, project), WANTED, SEEN)
     days = zip(found.place, found.day, found.count, found.p50_ms, strict=True)

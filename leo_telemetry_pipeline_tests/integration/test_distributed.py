@@ -24,7 +24,7 @@ NOON = midnight(1) + timedelta(hours=12)
 
 
 def test_without_citus_nothing_is_distributed(db: Database):
-    """Lost: a page of errors, or a half-changed database."""
+    """Lost: users get a page of errors, or a half-changed database."""
     before = db.rows("SELECT extname FROM pg_extension ORDER BY 1")
     with pytest.raises(UserError, match="has no Citus: install") as raised:
         distributed.distribute(db)
@@ -34,7 +34,7 @@ def test_without_citus_nothing_is_distributed(db: Database):
 
 
 def test_the_embedded_database_is_not_distributed(home: Path):
-    """Lost: a search for an extension that the embedded database cannot have."""
+    """Lost: users search for an extension that the embedded database cannot have."""
     with pytest.raises(UserError, match=PREFIX + "DATABASE_URL") as raised:
         distributed.distribute(Database(running(Settings())))
     assert raised.value.exit_code == NO_DATABASE
@@ -72,7 +72,7 @@ def test_a_table_is_distributed_once_and_after_an_error_not_at_all(db: Database,
 
 @pytest.mark.only_on(DEBIAN, reason="the command is the same everywhere")
 def test_the_command_migrates_and_then_names_what_is_missing(empty_database_url: str, home: Path):
-    """Lost: the difference between a database that is up to date and one that is distributed."""
+    """Lost: nobody can tell whether a database is only up to date or also distributed."""
     outside = environment(home, **{PREFIX + "DATABASE_URL": empty_database_url})
     done = finished(command("migrate", "--distributed"), outside)
     assert done.code == NO_DATABASE

@@ -30,14 +30,15 @@ from leo_telemetry_pipeline_tests.builders import (
 
 KEYS = ("A", "B", "C", "D")
 
-# Concludes a run, and kills itself just before its n-th statement; "commit" and "done" mean just before and just
-# after the COMMIT that ends the run. Prints each statement.
+# The child concludes a run, prints each statement, and kills itself just before its n-th one. "commit" and "done" mean
+# just before and just after the COMMIT that ends the run.
 CHILD = """
 import os, signal, sys
 from contextlib import contextmanager
 from datetime import datetime
 
 from leo_telemetry_pipeline.actions import findings
+from leo_telemetry_pipeline.analysis.bottlenecks import count_outcomes
 from leo_telemetry_pipeline.dimension import Bottleneck
 from leo_telemetry_pipeline.store.server.database import Database, outside
 from leo_telemetry_pipeline.store.days import Window
@@ -80,7 +81,7 @@ class Mortal(Database):
 
 
 bottlenecks = tuple(Bottleneck("gate", key, 500.0, 100.0, "configured", 2.0, 10, ["t"]) for key in keys.split(","))
-outcomes = {"ok": 0, "bottleneck": len(bottlenecks), "too_few": 0, "no_baseline": 0, "switched_off": 0, "pooled": 0}
+outcomes = count_outcomes([]) | {"bottleneck": len(bottlenecks)}
 at = datetime.fromisoformat(end)
 findings.conclude(
     Mortal(outside(url, "dagster")),
@@ -132,11 +133,11 @@ def reap_until_lost(db: Database, run_id: str) -> None:
 def test_sigkill_anywhere_in_the_last_transaction_leaves_all_of_it_or_nothing(
     db: Database, database_url: str, already_open: bool
 ):
-    """Lost: an item without its run, or the same item twice after the retry."""
+    """Lost: there would be an item without its run, or the same item twice after the retry."""
     run_id, mine = claimed(db, queued(db))
     status, statements = child(database_url, run_id, mine, "never", *KEYS)
     assert status == 0
-    assert len(statements) >= 3 + 2  # items, fence and end
+    assert len(statements) >= 3 + 2  # three items, the fence, and the end of the run
     assert any("continuous_improvements" in statement for statement in statements)
     assert open_items(db) == ["A", "B", "C"]
 

@@ -81,7 +81,7 @@ def keys(db: Database, types: list[str], seen: list[str]) -> dict[str, int]:
 
 
 def test_names_with_ids_are_one_dimension_and_a_threshold_still_decides_on_one_name(db: Database):
-    """Lost: 90,000 names, all of them slow, and nothing is found; or a person's threshold that stops deciding."""
+    """Lost: thousands of names with ids are slow, but nothing is found; or a person's threshold stops deciding."""
 
     def route(number: int, at: int) -> str:
         trace = new_id()
@@ -135,7 +135,7 @@ def test_daily_counting_folds_ids_and_sessions_but_never_nightly_jobs(db: Databa
 
 
 def test_dimensions_with_an_attribute_are_folded_too_and_their_thresholds_decide(db: Database):
-    """Lost: gate+sd_type stays blind where names of gates hold ids."""
+    """Lost: gate+sd_type finds nothing where names of gates hold ids."""
     configure(db, "gate+sd_type", "REVIEW-105:feature", 10, 2.0)
     of = {"sd_type": "feature"}
     insert(db, [span("gate", f"REVIEW-{100 + n}", 9, at=midnight(1 + 6 * (n % 2)), attributes=of) for n in range(30)])

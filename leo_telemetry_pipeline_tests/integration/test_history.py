@@ -77,7 +77,7 @@ def counted(db: Database, window: Window = WEEK, uncounted=(), types=("gate",)):
     return p50.from_buckets(rows, histograms.GAMMA)
 
 
-def test_history_gives_the_frame_of_exact_measurement_and_medians_within_half_a_percent(db: Database):
+def test_history_gives_the_same_columns_as_exact_measurement_and_medians_within_half_a_percent(db: Database):
     """Lost: findings would change on the day an installation outgrows the limit."""
     drawn = fill(db)
     histograms.rebuild(db, days_of(WEEK), ["gate"], seen(db))
@@ -224,7 +224,7 @@ def test_a_late_handoff_makes_all_days_of_its_trace_stale(db: Database):
     assert stale(db, types) == [begun.date(), NOON.date()]
     histograms.rebuild(db, stale(db, types), types, seen(db))
     assert "A:feature" in set(counted(db, types=types)["dimension_key"])
-    # Also one that began before all analyzed days, and one that never ended.
+    # Try a handoff that began before all analyzed days, and one that never ended, too.
     early = [span("gate", "A", 5, at=WEEK.start + days * DAY, trace_id=trace_id) for days in (0, 2)]
     insert(db, early)
     histograms.rebuild(db, stale(db, types), types, seen(db))

@@ -67,7 +67,7 @@ def test_trends_name_what_changed_and_since_when_those_with_most_time_first(db: 
 
 
 def test_trends_of_one_dimension_list_every_day_with_its_queue_share_and_both_changes(db: Database):
-    """Lost: by how much, since when, and that there are fewer runs."""
+    """Lost: nobody would see by how much and since when a gate got slower, or that it runs less often."""
     fill(db)
     insert(db, [span("gate", "GATE_A", 123, at=midnight())])
     said = say("trends", "gate:GATE_A")
@@ -112,7 +112,7 @@ def requests(db: Database) -> None:
 
 
 def test_trends_of_a_model_show_time_to_first_token_and_tokens_with_the_duration(db: Database):
-    """Lost: whether a slow model begins late, writes slowly or writes more."""
+    """Lost: nobody would see whether a slow model begins late, writes slowly or writes more."""
     requests(db)
     said = say("trends", "llm:opus").splitlines()
     header = next(line for line in said if line.startswith("DAY"))
@@ -204,7 +204,7 @@ def test_few_days_and_no_days_are_reported_as_such(db: Database):
     [
         (["trends", "gate:GATE_B"], "did you mean gate:GATE_A?"),
         (["trends", "Gate:gate_a"], "did you mean gate:GATE_A?"),
-        (["trends", "zzz:yyy"], "`leo-telemetry trends` lists those that have"),
+        (["trends", "zzz:yyy"], "`leo-telemetry trends` lists those that do"),
         (["trends", "phases"], "did you mean phase?"),
         (["trends", ":X"], "is not a dimension"),
         (["compare", "gate:GATE_A", "phase:LEED"], "did you mean phase:LEAD?"),
@@ -249,7 +249,7 @@ def comparisons() -> dict[str, Callable[[], list[str]]]:
 
 @pytest.mark.parametrize("way", ["dimensions", "a day", "periods"])
 def test_compare_reports_which_side_is_slower_by_how_much_and_with_what_certainty(db: Database, way: str):
-    """Lost: a number without its uncertainty, or a verdict about the wrong side."""
+    """Lost: people would get a number without its uncertainty, or a verdict about the wrong side."""
     fill(db, step=1.5)
     words = comparisons()[way]()
     found = json.loads(say("compare", *words, "--json"))

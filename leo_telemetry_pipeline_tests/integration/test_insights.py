@@ -185,7 +185,7 @@ def test_when_insights_fail_the_analysis_is_unchanged(db: Database):
 def test_insights_are_requested_once_for_the_last_successful_run_of_everything(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: no insights if an analysis did not run under the daemon; or the same ones every few seconds."""
+    """Lost: there are no insights if an analysis did not run under the daemon, or the same ones every few seconds."""
     with dg.DagsterInstance.ephemeral() as instance:
         assert tick(instance) == "No analysis has succeeded yet"
         succeeded(db, project="shop")
@@ -237,7 +237,7 @@ def status_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun
 def test_only_the_analysis_takes_an_analysis_run(db: Database, name: str, is_analysis: bool):
     """Lost: each maintenance leaves a run that never ends, and so causes an analysis that nobody asked for."""
     with dg.DagsterInstance.ephemeral() as instance:
-        # As a daemon launches it: a whole job, by name.
+        # A daemon launches such a run in this way: a whole job, by name.
         made = instance.create_run_for_job(defs.resolve_job_def(name))
         run = dg.DagsterRun(name, execution_plan_snapshot_id=made.execution_plan_snapshot_id)
         assert selects(instance, run, LAST_ASSET) == is_analysis

@@ -86,7 +86,7 @@ def test_why_shows_the_numbers_of_a_cause_its_effect_and_a_steady_dimension(db: 
 
 
 def test_why_names_a_configured_baseline_and_too_few_spans(db: Database):
-    """Lost: which number decided, and what is missing."""
+    """Lost: nobody would know which number decided, or what is missing."""
     opened(db)
     insert(db, [span("gate", "RARE", 5)])
     analysed(db)
@@ -191,7 +191,7 @@ def by_hand(db: Database, number: int, detail: str) -> str:
     )
 
 
-@pytest.mark.only_on(EMBEDDED, reason="it is about words, and no statement that other servers would read otherwise")
+@pytest.mark.only_on(EMBEDDED, reason="only the wording matters, which is the same on every server")
 def test_closing_repeats_a_title_in_one_line_without_terminal_controls(db: Database):
     """Lost: text in an item could clear the screen of the person who closes it."""
     execute(
@@ -204,7 +204,7 @@ def test_closing_repeats_a_title_in_one_line_without_terminal_controls(db: Datab
     assert said.startswith("Closed as noise. The build  [2Jis slow: ")
 
 
-@pytest.mark.only_on(EMBEDDED, reason="it is about words, and no statement that other servers would read otherwise")
+@pytest.mark.only_on(EMBEDDED, reason="only the wording matters, which is the same on every server")
 def test_an_unknown_name_is_answered_with_where_to_find_the_right_one(db: Database):
     """Lost: a typo would end in a traceback, or close another item."""
     assert "`leo-telemetry analyze` runs one now" in refused("why", "gate:SLOW")
@@ -221,7 +221,7 @@ def test_an_unknown_name_is_answered_with_where_to_find_the_right_one(db: Databa
 
 
 @pytest.mark.with_days
-@pytest.mark.only_on(EMBEDDED, reason="it is about words, and no statement that other servers would read otherwise")
+@pytest.mark.only_on(EMBEDDED, reason="only the wording matters, which is the same on every server")
 def test_the_list_of_items_shows_the_number_of_dimensions_per_item(db: Database):
     """Lost: an item about eight slow steps would look like one slow step."""
     assert say("items").startswith("No improvement items yet")

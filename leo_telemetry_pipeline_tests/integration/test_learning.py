@@ -87,17 +87,18 @@ def test_a_step_is_found_dated_and_traced_to_its_cause_and_does_not_become_norma
 def test_an_incident_that_is_over_is_one_item_with_its_cause(db: Database):
     """Lost: seen two days after its end, one slow sub-agent is three items, and none of them says why."""
     rng = random.Random(8)
+    for days_ago in range(35, 0, -1):
+        insert(db, handoffs(rng, days_ago, design=4 if 3 <= days_ago <= 7 else 1.0, count=20))
+    learned_slow = found(analyse_on(db, 0))
     for dimension in (("subagent", "DESIGN", 4_000), ("gate", "REVIEW", 6_000), ("handoff", "LEAD-TO-PLAN", 7_000)):
         configure(db, *dimension, 1.3)
-    for days_ago in range(30, 0, -1):
-        insert(db, handoffs(rng, days_ago, design=4 if 3 <= days_ago <= 7 else 1.0, count=12))
-    slow = found(analyse_on(db, 0))
-    assert {each["cause"] for each in slow.values()} == {"subagent:DESIGN"}
-    assert len(slow) == 3
+    for slow in (learned_slow, found(analyse_on(db, 0))):
+        assert {each["cause"] for each in slow.values()} == {"subagent:DESIGN"}
+        assert len(slow) == 3
+        assert "model=large" in slow["subagent:DESIGN"]["set_apart_by"][0]
+        assert "subagent:DESIGN 100 %" in slow["handoff:LEAD-TO-PLAN"]["why"]
     [item] = items.all_items(db)
     assert item.source_detail["dimension_key"] == "DESIGN"
-    assert "model=large" in slow["subagent:DESIGN"]["set_apart_by"][0]
-    assert "subagent:DESIGN 100 %" in slow["handoff:LEAD-TO-PLAN"]["why"]
 
 
 def test_an_accepted_level_becomes_the_baseline(db: Database):
@@ -134,7 +135,7 @@ def test_a_hundred_stable_dimensions_over_thirty_daily_analyses_open_at_most_one
 
 
 def test_a_few_spans_per_day_are_pooled_over_days(db: Database):
-    """Lost: a person with four sub-agents a day is never told that each takes three times as long."""
+    """Lost: a person with four sub-agents per day is never told that each takes three times as long."""
     rng = random.Random(8)
     for days_ago in range(60, 0, -1):
         insert(db, handoffs(rng, days_ago, design=3.0 if days_ago <= 7 else 1.0, count=4))

@@ -55,7 +55,7 @@ def read(db: Database, window: Window, uncounted=()) -> list[tuple]:
 
 @pytest.mark.with_days
 def test_days_read_from_blocks_equal_the_days(db: Database):
-    """Lost: a trend over a season would differ from its weeks."""
+    """Lost: a trend over a season would differ from those of its weeks."""
     drawn = fill(db)
     count_up(db)
     rng = np.random.default_rng(3)
@@ -98,7 +98,7 @@ def test_a_partial_count_of_a_day_is_read_only_for_its_own_window(db: Database):
     assert [row[2] for row in read(db, window)] == [1]
     assert staleness.stale_days(db, *arguments, later.end) == [end.date()]
     assert [row[2] for row in read(db, later, [end.date()])] == [2]
-    # After the day has ended, a count of half of it is not valid.
+    # Once the day has ended, a count of half of it is no longer valid.
     assert staleness.stale_days(db, window.start.date(), end.date() + DAY, TYPES) == [end.date()]
     # A span that came meanwhile is counted when the day is counted next.
     insert(db, [span("gate", "A", 10, at=end - timedelta(hours=1))])

@@ -272,7 +272,7 @@ def test_an_unknown_status_is_refused(db: Database, status: str):
 
 @pytest.mark.parametrize("column", ["baseline_p50_ms", "multiplier", "min_samples"])
 def test_a_threshold_that_is_not_a_number_above_zero_is_refused(db: Database, column: str):
-    """Lost: a division by zero, or a dimension that is silently never judged slow."""
+    """Lost: an analysis would divide by zero, or silently never judge a dimension slow."""
     insert = f"INSERT INTO telemetry_thresholds (dimension_type, dimension_key, {column}) VALUES ('gate', 'A', %s)"
     values = ["0", "-1"] if column == "min_samples" else ["0", "-1", "-0.5", "NaN", "Infinity", "-Infinity"]
     for value in values:

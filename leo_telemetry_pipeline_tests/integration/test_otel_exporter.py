@@ -177,7 +177,7 @@ def test_a_program_that_just_ends_leaves_all_its_spans(db: Database, settings: S
 
 
 def test_without_the_sdk_one_line_names_what_to_install() -> None:
-    """Lost: a traceback about a module that the user never named."""
+    """Lost: users get a traceback about a module that they never named."""
     code = "import sys; sys.modules['opentelemetry.sdk.trace'] = None; import leo_telemetry_pipeline.otel"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1] == (

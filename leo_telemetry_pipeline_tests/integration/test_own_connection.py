@@ -97,7 +97,7 @@ def test_a_measured_program_with_its_own_libpq_variables_stores_spans(own: Targe
                 moment.setenv(name, value)
             stored = reaches(settings_of(own))
             assert {name: os.environ.get(name) for name in variables} == variables
-            # With these, libpq cannot connect at all; the spans wait on disk.
+            # With these values, libpq cannot connect at all, so the spans wait on disk.
             broken = [name for name in UNFIXABLE if variables.get(name) not in (None, MEANT_FOR_ANOTHER[name])]
             assert stored != bool(broken or "PGSERVICE" in variables), variables
 

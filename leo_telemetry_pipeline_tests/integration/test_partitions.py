@@ -142,7 +142,7 @@ def test_spans_with_any_clock_are_stored_once_and_moved_when_their_day_comes_int
         at: span(at=at)
         for at in (year_old, tomorrow, datetime(2099, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC))
     }
-    # Before any partition exists, so all of them go to the default one.
+    # Stored before any partition exists, so all of them go to the default one.
     spans.insert(db, made.values())
     stored_at = one(db, "SELECT array_agg(created_at ORDER BY span_id) FROM workflow_trace_log")
     assert maintenance.maintain(db, keeping(35)).moved == {str(tomorrow.date()): 1}

@@ -151,7 +151,7 @@ def test_dagsters_tables_may_have_an_address_of_their_own(server: Server, databa
 
 
 def test_a_wrong_address_for_dagster_is_named(database_url: str):
-    """Lost: which of the two addresses is wrong."""
+    """Lost: nobody learns which of the two addresses is wrong."""
     variable = PREFIX + "DAGSTER_DATABASE_URL"
     with pytest.raises(UserError, match=variable):
         outside(database_url, "dagster", "mysql://somewhere/else")

@@ -63,7 +63,7 @@ def test_at_most_two_retries_are_made_per_day(db: Database):
 
 
 def test_retries_of_days_before_do_not_count(db: Database):
-    """Lost: after two crashes ever, no analysis would be retried again."""
+    """Lost: after two crashes, however far apart, no analysis would ever be retried again."""
     first, _ = running(db)
     execute(
         db,

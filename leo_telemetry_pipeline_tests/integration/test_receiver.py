@@ -137,7 +137,7 @@ def test_invalid_spans_are_reported_and_the_rest_is_stored(talk: Talk, db: Datab
         (400, "POST", "/v1/traces", {"content_type": PROTOBUF}, as_protobuf()[:-1]),
         (400, "POST", "/v1/traces", {"content_type": PROTOBUF}, as_json()),
     ],
-    # Ids must not contain bodies, which contain the time: all test processes must use the same names.
+    # Test ids must not contain bodies, which contain the time: all test processes must use the same ids.
     ids=lambda value: "body" if isinstance(value, bytes) else None,
 )
 def test_each_invalid_request_has_its_status(

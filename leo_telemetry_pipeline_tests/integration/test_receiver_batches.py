@@ -31,7 +31,7 @@ def large(count: int) -> bytes:
 
 
 def test_a_large_request_is_stored_whole_in_several_transactions(talk: Talk, db: Database):
-    """Lost: requests that do not fit into memory, refused with an answer that exporters ignore."""
+    """Lost: requests that do not fit into memory are refused, with an answer that exporters ignore."""
     body = large(2000)
 
     async def say(client: Client) -> None:

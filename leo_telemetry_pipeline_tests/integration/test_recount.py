@@ -67,7 +67,7 @@ def test_sealed_parts_stay_and_are_named(db: Database):
 
 
 def test_nothing_to_count_is_reported(db: Database):
-    """Lost: silence that looks like success."""
+    """Lost: silence looks like success."""
     assert recount() == "Daily history has no day that has ended: nothing to recount.\n"
 
 

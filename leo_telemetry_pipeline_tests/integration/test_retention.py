@@ -48,7 +48,7 @@ def test_old_days_are_sealed_then_dropped_and_their_history_stays(db: Database) 
 
 
 def test_a_year_old_import_is_kept_as_long_as_spans_of_today(db: Database) -> None:
-    """Lost: imported history, the night after the import."""
+    """Lost: imported history is dropped the night after the import."""
     store_old(db, (400, 40), stored_days_later=390)
     store_old(db, (401,), stored_days_later=401)
     report = maintenance.maintain(db, keeping())

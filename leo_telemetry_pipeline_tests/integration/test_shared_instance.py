@@ -150,7 +150,7 @@ def launch(status: dg.DagsterRunStatus, ago_s: float, lives: bool | None) -> Lau
         ([launch(dg.DagsterRunStatus.QUEUED, 5000, False)], False),
         ([launch(STARTING, 39, False)], False),
         ([launch(STARTING, 41, False)], True),
-        # A process that is alive, or may be, is only slow.
+        # A process that is, or may be, alive counts as slow, not as failed.
         ([launch(STARTING, 600, True)], False),
         ([launch(STARTED, 600, True)], False),
         ([launch(STARTING, 600, None)], False),

@@ -109,7 +109,7 @@ for _ in range(600):
 def test_sigterm_waits_for_the_spans_and_then_ends_the_process_as_usual(
     db: Database, database_url: str, home: Path
 ) -> None:
-    """Lost: the spans of every stopped service; or a service that cannot be stopped."""
+    """Lost: the spans of every stopped service are missing, or a service cannot be stopped."""
     process = start(WAITS.format(before=""), home, database_url)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -142,7 +142,7 @@ assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
 
 
 def test_a_hanging_database_does_not_delay_the_end_of_a_program(home: Path) -> None:
-    """Lost: every stop of a service takes long while its database hangs."""
+    """Lost: a service takes long to stop while its database hangs."""
     with socket.create_server(("127.0.0.1", 0), backlog=20) as silent:
         url = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none"
         process = start(WAITS.format(before=""), home, url)

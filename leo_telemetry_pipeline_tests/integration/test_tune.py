@@ -138,7 +138,7 @@ def test_a_multiplier_for_all_leaves_baselines_to_learning(db: Database):
 
 
 def test_the_reason_why_nothing_can_be_tuned_is_one_line(db: Database):
-    """Lost: silence that looks like a failure."""
+    """Lost: silence looks like a failure."""
     assert tune() == ("Nothing to tune: no baseline or multiplier is configured; learned baselines need no tuning.\n")
     fill(db, days_of("GATE_A", 3000, days=9))
     assert "no baseline or multiplier applies to gate:GATE_A;" in tune("gate", "GATE_A")

@@ -71,7 +71,7 @@ def entered_twice(chains: Iterable[Chain]) -> list[str]:
 
 
 def test_a_package_that_is_called_while_it_waits_is_entered_twice():
-    """Lost: a check that never fails."""
+    """Lost: the checks below would never fail."""
     fine = [("defs.a", "store.b"), ("defs.a", "defs.c", "store.b", "store.d"), ("store.e", "spool.drain")]
     assert entered_twice(fine) == []
     assert entered_twice([*fine, ("defs.a", "store.b", "defs.c")]) == [

@@ -50,10 +50,10 @@ SELECT 'PROJECT', name, clock_timestamp() FROM unnest(ARRAY['a', 'b', 'c']) AS n
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_worker_that_gets_a_signal_in_a_step_executes_no_more_but_one_that_lost_a_row_goes_on(
+def test_a_worker_stops_after_a_signal_in_a_step_but_continues_after_losing_a_row(
     db: Database, home: Path, number: signal.Signals
 ):
-    """Lost: Ctrl-C on a worker cancels one analysis and starts the next; or a lost one ends the worker."""
+    """Lost: Ctrl-C on a worker cancels one analysis and starts the next; or a lost analysis ends the worker."""
     execute(db, QUEUED)
     command = [sys.executable, "-P", "-c", WORKER, "worker", "--once", str(int(number))]
     url = {"LEO_TELEMETRY_DATABASE_URL": os.environ["LEO_TELEMETRY_DATABASE_URL"]}

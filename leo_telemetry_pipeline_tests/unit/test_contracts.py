@@ -1,7 +1,7 @@
-"""Modules named under "Does not" in a docstring: each is used by this one, or import-linter forbids importing it.
+"""Modules named under "Does not" in a docstring: used by the module that names them, or import-linter forbids it.
 
-A docstring names modules in brackets: "Does not: how a segment is kept (spool.journal)". If this module imports the
-named one, directly or indirectly, it uses it for that work. Otherwise a contract must forbid the import.
+A docstring names modules in brackets: "Does not: how a segment is kept (spool.journal)". If a module imports the one
+that it names, directly or indirectly, it uses that one for the work. Otherwise a contract must forbid the import.
 """
 
 import ast
@@ -32,7 +32,7 @@ def named() -> Iterator[tuple[str, str]]:
 
 
 def meant(module: str, name: str) -> str | None:
-    """Return the module that a name means: the nearest in an enclosing package, else the only one in its top one."""
+    """Return the module that a name means: the nearest in an enclosing package, else the only one further in."""
     name, above = name.replace("/", "."), module
     while above:
         if f"{above}.{name}" in MODULES and not is_in(module, f"{above}.{name}"):

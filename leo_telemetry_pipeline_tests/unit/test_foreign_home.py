@@ -26,7 +26,7 @@ print("done")
 """
 EVENT = json.dumps({"hook_event_name": "UserPromptSubmit", "session_id": "s", "prompt": "x"})
 OPEN, THEIRS = "is writable by others (mode 0777)", "belongs to somebody else"
-# Nothing answers there.
+# An address at which nothing answers.
 OUTSIDE = {PREFIX + "DATABASE_URL": "postgresql://somebody@127.0.0.1:1/x"}
 # Owned by root or a group, like an emptyDir or a claim with an fsGroup in Kubernetes.
 VOLUMES = (0o777, 0o2775)
@@ -86,7 +86,7 @@ def test_nothing_writes_into_a_home_that_others_own_or_may_write_to(
 
 @pytest.mark.parametrize("mode", VOLUMES, ids=oct)
 def test_a_mounted_volume_may_be_a_home_with_an_outside_database(home: Path, mode: int):
-    """Lost: on Kubernetes, receivers after an upgrade, and each span that the database does not take at once."""
+    """Lost: on Kubernetes, receivers after an upgrade do not start, or do not keep spans during an outage."""
     prefix = processes.as_ordinary_user()
     home.mkdir()
     if prefix:

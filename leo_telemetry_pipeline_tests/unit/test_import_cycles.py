@@ -21,7 +21,7 @@ def children_of(package: str, imports: Graph) -> Graph:
 
 
 def cycles_in(needs: Graph) -> Iterator[list[str]]:
-    """Yield the names along each cycle, ending with the first one again, until no cycle is left without these."""
+    """Yield cycles of names, each ending as it begins. Without the last import of each, no cycle would be left."""
     left = {name: set(others) for name, others in needs.items()}
     while left:
         if free := [name for name, others in left.items() if not others & left.keys()]:
@@ -50,7 +50,7 @@ def test_no_two_packages_or_modules_import_each_other():
 
 
 def test_a_cycle_is_found_wherever_its_imports_are(tmp_path: Path):
-    """Lost: cycles that a search for imports at the top of files does not find."""
+    """Lost: a cycle stays unnoticed if its imports are not at the top of their files."""
     package = tmp_path / "p"
     for name, text in {
         "__init__": "",

@@ -30,4 +30,4 @@ def test_the_limits_of_the_document_are_those_of_the_code():
     assert admission.MOST_BAD == 100
     assert "a hundred bad lines" in DOC
     assert f"first {admission.JUDGED:,} spans" in DOC
-    assert "`LEO_TELEMETRY_KEEP` and 365 days" in DOC
+    assert "`LEO_TELEMETRY_KEEP` plus 365 days" in DOC

@@ -38,7 +38,7 @@ def test_every_link_of_a_page_has_a_target(page: Path) -> None:
 
 
 def test_the_index_names_every_page() -> None:
-    """Lost: a page that nobody finds."""
+    """Lost: nobody finds a page."""
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     pages = {str(page.relative_to(ROOT / "docs")) for page in PAGES if page.is_relative_to(ROOT / "docs")}
     assert {page for page in pages - {"index.md"} if f"]({page})" not in index} == set()

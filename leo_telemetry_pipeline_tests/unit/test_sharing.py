@@ -23,7 +23,7 @@ def test_skipped_tests_are_reported_once_per_reason():
     assert sharing.not_tested([]) == []
 
 
-def test_the_longest_waits_begin_at_one_end_and_the_longest_computations_at_the_other():
+def test_files_are_ordered_from_the_longest_wait_to_the_longest_computation():
     """Lost: minutes in which one process waits for time to pass after all others have finished."""
     tests = ROOT / "leo_telemetry_pipeline_tests"
     assert [name for name in sharing.WAITS + sharing.COMPUTES if not (tests / name).exists()] == []
@@ -39,7 +39,7 @@ def test_the_longest_waits_begin_at_one_end_and_the_longest_computations_at_the_
     assert order == wanted
 
 
-def test_the_tests_of_claude_code_are_shared_by_the_sessions_that_they_use():
+def test_tests_of_claude_code_that_use_the_same_sessions_run_in_the_same_process():
     """Lost: minutes, if sessions are played one after the other, or twice."""
     scopes = {
         way: sharing.scope_of(f"x/acceptance/test_claude_code.py::test_it[{way}-plain]")

@@ -57,14 +57,14 @@ print(json.dumps(loaded))
 
 
 def test_importing_the_trace_api_touches_no_disk_and_starts_no_thread(home: Path) -> None:
-    """Lost: threads and files in programs that only import measured code."""
+    """Lost: programs that only import measured code get threads and files."""
     code = "import json, threading, leo_telemetry_pipeline.trace; print(json.dumps(threading.active_count()))"
     assert result(code, home) == 1
     assert not home.exists()
 
 
 def test_every_documented_name_exists() -> None:
-    """Lost: a name in the guide that does not exist."""
+    """Lost: the guide has a name that does not exist."""
     for name in trace.__all__:
         assert getattr(trace, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
@@ -115,7 +115,7 @@ print("went on", trace.flush())
 
 
 def test_settings_in_code_override_the_environment_until_the_first_span(home: Path) -> None:
-    """Lost: spans of one program in the home and project of another."""
+    """Lost: spans of one program go to the home and project of another."""
     other = home.with_name(home.name + "x")
     code = f"""
 import json
@@ -146,7 +146,7 @@ def test_a_test_can_see_what_the_process_tracer_records(monkeypatch: pytest.Monk
 
 
 def test_sigterm_is_left_alone_from_another_thread(home: Path) -> None:
-    """Lost: a program that is set up in a thread."""
+    """Lost: a program that sets up tracing in a thread fails."""
     code = """
 import json, signal, threading
 from leo_telemetry_pipeline import trace
@@ -236,7 +236,7 @@ one()
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_fork_right_after_the_first_span_counts_each_span_once(home: Path) -> None:
-    """Lost: correct counts, if a child stores spans of its parent; or a child that waits forever."""
+    """Lost: counts are wrong because a child stores spans of its parent, or a child waits forever."""
     code = """
 import json, os
 from leo_telemetry_pipeline import trace

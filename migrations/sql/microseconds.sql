@@ -3,7 +3,7 @@ ALTER TABLE workflow_trace_log ADD COLUMN IF NOT EXISTS duration_rest_us smallin
     CONSTRAINT workflow_trace_log_duration_rest_us_check CHECK (
     duration_rest_us >= -500 AND duration_rest_us <= 499 AND (duration_rest_us >= 0 OR duration_ms > 0));
 
--- Whoever completes rows needs the new column.
+-- Every role that may update the durations of spans must also be able to update the new column.
 DO $$
 DECLARE
     writer text;
@@ -32,7 +32,7 @@ BEGIN
         ALTER COLUMN max_ms TYPE double precision,
         ADD COLUMN center double precision,
         ADD COLUMN fine_count bigint NOT NULL DEFAULT 0;
-    -- The bucket of zeros was -1. Blocks are rebuilt.
+    -- The bucket of zeros used to be -1. Blocks are deleted here and made again by the next analysis.
     UPDATE duration_histograms SET buckets = array_replace(buckets, -1, -1400) WHERE buckets[1] = -1;
     ALTER TABLE duration_histogram_blocks
         ALTER COLUMN min_ms TYPE double precision,

@@ -34,6 +34,7 @@ OBJECTS = (
     "tables/telemetry_upkeep",
     "tables/telemetry_folded_names",
     "tables/telemetry_shared_names",
+    "tables/telemetry_name_slices",
     "functions/telemetry_effective_threshold",
     "functions/telemetry_enqueue_retry",
     "functions/telemetry_window_start",

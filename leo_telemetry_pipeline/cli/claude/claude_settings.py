@@ -26,9 +26,10 @@ SPAN_EVENTS = (
     "SessionEnd",
 )
 _WORDS = {START: "session-start", **dict.fromkeys(SPAN_EVENTS, "span")}
-# Hooks of these events must not be async: right after them, Claude Code may exit or continue, and kill unawaited hooks.
+# Hooks of these events must not be async: right after them, Claude Code may exit, and kills hooks that it does not
+# await.
 _AWAITED = (START, "Stop", "StopFailure", "SessionEnd")
-# Claude Code's default is ten minutes.
+# Time limit of a hook; Claude Code's default is ten minutes.
 TIMEOUT_S = 10
 # The shell words around the command of a hook whose program may not be installed.
 _GUARD = [">/dev/null", "&&", "||", "true"]
@@ -201,7 +202,7 @@ def _ours(root: _Node, event: str) -> list[tuple[_Member, ...]]:
 
 
 def _program(value: object, word: str) -> str:
-    """Return the program of a command that we wrote, else an empty string; any other words make it someone else's."""
+    """Return the program of a command that we wrote, else "". A command with any other words is not ours."""
     try:
         words = shlex.split(value) if isinstance(value, str) else []
     except ValueError:

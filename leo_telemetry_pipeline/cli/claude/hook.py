@@ -11,7 +11,7 @@ import os
 import sys
 
 LONGEST_EVENT = 65_536
-# A caller may never close its end of the pipe: an event ends at a pause of QUIET_S, at the latest after PATIENCE_S.
+# A caller may never close its end of the pipe: an event ends at a pause of QUIET_S, and at the latest after PATIENCE_S.
 PATIENCE_S = 1.0
 QUIET_S = 0.1
 # Any empty pipe accepts this many bytes without blocking.
@@ -136,7 +136,7 @@ def _hand_over(event: bytes) -> list[str]:
     log, complaint = open_log()
     complaints = [complaint] if complaint else []
     event_out, event_in = os.pipe()
-    # A successful exec closes this pipe, so any data in it is the reason of a failure.
+    # A successful exec closes this pipe, so any data in it is the reason for a failure.
     failed_out, failed_in = os.pipe()
     between = os.fork()
     if between == 0:
@@ -192,7 +192,7 @@ def _wait_for(process: int) -> None:
     try:
         os.waitpid(process, 0)
     except ChildProcessError:
-        pass  # The caller ignores SIGCHLD, so the kernel has reaped it.
+        pass  # The caller ignores SIGCHLD, so the kernel has reaped the child.
 
 
 def _close(descriptor: int) -> None:

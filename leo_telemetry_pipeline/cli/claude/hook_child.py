@@ -78,7 +78,7 @@ def _enqueue(settings: Settings) -> None:
 
 
 def _work(settings: Settings, target: database.Target) -> None:
-    # Only from here on: the import takes seconds, and a server started above must not inherit the low priority.
+    # Low priority for the import, which takes seconds, and the analysis; a server started above must not inherit it.
     os.nice(10)
     from leo_telemetry_pipeline.cli.processes.worker import run_once
 

@@ -29,7 +29,7 @@ class Original:
 
 
 def remember(file: Path, original: Original | None) -> None:
-    """Record the original of a file; None forgets it. Raises OSError and UserError."""
+    """Record the original of a file; None removes the record. Raises OSError and UserError."""
     known = _read()
     before = dict(known)
     known.pop(str(file), None)

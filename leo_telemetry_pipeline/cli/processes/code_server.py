@@ -11,14 +11,14 @@ from pathlib import Path
 
 from leo_telemetry_pipeline.errors import UserError
 
-# As in workspace.yaml: Dagster keys the state of sensors and runs by this name.
+# The name in workspace.yaml, since Dagster keys the state of sensors and runs by it.
 LOCATION = "leo_telemetry_pipeline"
 MODULE = "leo_telemetry_pipeline.definitions"
 
 
 @dataclass(frozen=True)
 class CodeServer:
-    """Code server that listens on a socket in a folder, whose path must be short enough for one."""
+    """Code server that listens on a Unix socket in ``folder``; the system limits the length of the socket's path."""
 
     folder: Path
 

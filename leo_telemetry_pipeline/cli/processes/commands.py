@@ -109,7 +109,7 @@ def worker(once: bool, wait: bool) -> None:
     _import_first(settings)
     with signals.recorded(), ExitStack() as stack:
         lock = stack.enter_context(_daemon_owned(settings.home, wait))
-        # Only launchd writes this log.
+        # This log exists only under launchd, which writes the worker's output to it.
         log_files.cut(settings.home / "logs" / "worker.log")
         code = CodeServer(stack.enter_context(temporary(settings.home, home_owner.DAEMON)))
         target = stack.enter_context(database.ready(settings))
@@ -120,7 +120,7 @@ def worker(once: bool, wait: bool) -> None:
 
 @contextmanager
 def _daemon_owned(home: Path, wait: bool) -> Iterator[int]:
-    """Hold the daemon lock of a home; with ``wait``, as soon as its current owner ends."""
+    """Hold the daemon lock of a home; with ``wait``, wait until its current owner ends."""
     me, is_announced = home_owner.this_process("worker"), False
     with ExitStack() as stack:
         while True:
@@ -197,7 +197,7 @@ def psql(arguments: tuple[str, ...]) -> None:
         environment = own_connection.child_environment(os.environ, target.embedded)
         if password is not None:
             environment["PGPASSWORD"] = password
-        # In psql, Ctrl-C cancels the query.
+        # Ctrl-C must reach only psql, where it cancels the query.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
         process = subprocess.run([program, make_dsn(**parts), *arguments], env=environment, preexec_fn=heed)
@@ -232,7 +232,7 @@ def _distribute(target: Target) -> None:
 
 
 def prepared(target: Target, settings: Settings) -> dict[str, str]:
-    """Return the environment of Dagster's processes, after creating Dagster's tables, which they would race to do."""
+    """Create Dagster's tables, which its processes would race to create; return the environment of these processes."""
     variables = dagster_home.environment(target, settings)
     if not dagster_home.has_tables(target):
         # Creating an instance would import all definitions.
@@ -266,7 +266,7 @@ def _code_server(code: CodeServer) -> dict[str, Program]:
 
 
 def _daemon(code: CodeServer) -> dict[str, Program]:
-    # Its default level logs every tick of every sensor.
+    # The daemon's default log level includes every tick of every sensor.
     arguments = ("--log-level", "warning", "-w", str(code.workspace()))
     return {"Dagster's daemon": Program(_dagster("dagster._daemon", "run", *arguments), code.is_up)}
 

@@ -1,4 +1,4 @@
-"""Launcher for Dagster's programs: they start and exit in two thirds of the time, and one signal ends them reliably.
+"""Launcher for Dagster's programs: they start and exit in two thirds of the usual time, and one signal ends them.
 
 Belongs here: the setup before such a program. Does not: which programs run (commands).
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 from leo_telemetry_pipeline.cli.processes import garbage
 
-# Names of the exceptions of Dagster's signal handlers: importing the class takes longer than all else here.
+# The exceptions of Dagster's signal handlers, by name: importing their classes takes longer than all else here.
 _INTERRUPTS = ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
 _AGAIN_S = 0.05
 
@@ -44,7 +44,7 @@ def _send_again(dropped: Any) -> None:
     timer.start()
 
 
-# Run processes need it too: multiprocessing imports their parent's main module as __mp_main__.
+# The processes of runs need this setup too: multiprocessing imports their parent's main module as __mp_main__.
 if __name__ in ("__main__", "__mp_main__"):
     garbage.collect_rarely()
 if __name__ == "__main__":

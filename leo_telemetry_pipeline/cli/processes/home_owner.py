@@ -73,7 +73,7 @@ def held(home: Path, what: str, me: Owner) -> Iterator[int]:
 
 
 def current(home: Path, what: str) -> Owner | None:
-    """Return the owner of a part of a home; None if it has none, or it cannot be read."""
+    """Return the owner of a part of a home; None if there is none, or if the lock file cannot be read."""
     try:
         lock = os.open(_file(home, what), os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:
@@ -92,7 +92,7 @@ def _take(lock: int, home: Path) -> None:
     began = time.monotonic()
     while not _locked(lock, fcntl.LOCK_EX):
         owner = _written(lock)
-        # An owner that has not written its name yet is about to.
+        # An owner that has not written its name yet will do so within a second.
         patience = _ENDS_S if owner is not None else 1.0
         if (owner is not None and owner.lives) or time.monotonic() > began + patience:
             raise Taken(home, owner)
@@ -111,5 +111,5 @@ def _written(lock: int) -> Owner | None:
     try:
         return Owner(**json.loads(os.pread(lock, 4096, 0)))
     except (ValueError, TypeError):
-        # It is being written right now, or another version wrote it.
+        # The file is being written right now, or another version wrote it.
         return None

@@ -34,7 +34,8 @@ def main() -> None:
         _finish(_numbers(sys.argv[2]))
         return
     line, held, command = int(sys.argv[1]), _numbers(sys.argv[2]), sys.argv[3:]
-    # Handled, not ignored, since the command would ignore them too. The whole group gets them; the command decides.
+    # Handled instead of ignored, because the command would inherit ignored signals. The whole process group gets them;
+    # the command decides what to do.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _note)
     process = subprocess.Popen(command)
@@ -60,7 +61,7 @@ def _watch(line: int, held: Sequence[int]) -> None:
     """Kill the whole group when the parent dies; another worker retries the row of an unfinished analysis."""
     os.read(line, 1)
     try:
-        # In a session of its own, it outlives this group and cleans up after it.
+        # This child has a session of its own, so it outlives this group and cleans up after it.
         subprocess.Popen(
             [*_OURS, FINISH, ",".join(map(str, held))],
             stdin=subprocess.PIPE,

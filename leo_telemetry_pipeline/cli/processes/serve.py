@@ -54,7 +54,7 @@ def serve(host: str | None, port: int | None, quiet: bool) -> None:
 
 @contextmanager
 def _database(settings: Settings) -> Iterator[tuple[Target, bool]]:
-    """Yield the database and whether it is unavailable: the embedded one never is, an external one may return."""
+    """Yield the database and whether it is unavailable: the embedded one never is, an outside one may return."""
     if not settings.database_url:
         with database.ready(settings) as target:
             yield target, False

@@ -26,7 +26,7 @@ from leo_telemetry_pipeline.store.server.embedded import LONGEST_SOCKET
 # Dagster finishes its ticks on SIGTERM or SIGINT. While it is still importing, SIGTERM ends it immediately, and
 # SIGINT may be lost. SIGKILL ends the rest.
 _PATIENCE = ((signal.SIGTERM, 15.0), (signal.SIGINT, 5.0), (signal.SIGKILL, 5.0))
-# After more than _DEATHS within _DEATHS_WITHIN_S a program is not restarted; each restart waits _REST_S.
+# A program that dies more than _DEATHS times within _DEATHS_WITHIN_S is not restarted; each restart waits _REST_S.
 _DEATHS, _DEATHS_WITHIN_S, _REST_S = 5, 600.0, 2.0
 
 

@@ -21,7 +21,7 @@ def ui(port: int, workspace: Path) -> None:
         raise UserError(
             f"The UI cannot listen on port {port} ({error.strerror}): choose another with --port or {PREFIX}UI_PORT"
         ) from None
-    # Until it serves, a signal ends the process immediately; its children end with the process group.
+    # Until the UI serves, a signal ends this process immediately; its children end with the process group.
     from leo_telemetry_pipeline.web import ui as served
 
     with opened, served.application(workspace) as app, signals.recorded():

@@ -24,7 +24,7 @@ DRAIN_S = 120.0
 
 def run_once(settings: Settings, target: Target) -> int:
     """Execute all queued analyses and due maintenance; return their number, or ANOTHER_WORKS if a worker is running."""
-    # A run that loses its row interrupts this process; a background job would ignore that SIGINT.
+    # A run that loses its row sends SIGINT to this process, which a background job of a shell ignores by default.
     signals.listen()
     make_home(settings.home)
     executed = _locked(settings, target)

@@ -50,7 +50,7 @@ def analysis_asset(
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Declare an asset of the analysis. It yields nothing if another Dagster run has taken the analysis run.
 
-    ``after`` names the assets that it reads: as deps, because Dagster stores two events per input.
+    ``after`` names the assets that it reads. They are deps, not inputs, for each of which Dagster stores two events.
     """
     decorator = dg.asset(
         key_prefix=PREFIX,

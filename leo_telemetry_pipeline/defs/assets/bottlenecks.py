@@ -21,6 +21,8 @@ from leo_telemetry_pipeline.store import dimension_results, shared_names, thresh
 _OUTCOMES = {
     "bottleneck": "bottlenecks",
     "ok": "within their threshold",
+    "mix": "with another mix of work",
+    "like_whole": "values as slow as all others",
     "too_few": "too few spans",
     "no_baseline": "without a baseline",
     "switched_off": "switched off",
@@ -54,7 +56,7 @@ def bottlenecks(
     """Judge every dimension of the window."""
     measured = p50s.measured(analysis)
     if analysis.errors and not measured:
-        # Otherwise it would look like a week without bottlenecks.
+        # An empty result would look like a week without bottlenecks.
         raise dg.Failure(f"nothing could be measured: {analysis.errors[0]['error']}", allow_retries=False)
     names = shared_names.of(analysis.database)
     judged = judging.judge(

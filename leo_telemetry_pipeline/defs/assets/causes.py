@@ -3,7 +3,7 @@
 Belongs here: which traces are compared, and how causes are stored. Does not: comparing them (analysis).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date
 
@@ -17,6 +17,7 @@ from leo_telemetry_pipeline.analysis import (
     critical_path,
     measure_changes,
     sampling,
+    slices,
 )
 from leo_telemetry_pipeline.analysis import bottlenecks as judging
 from leo_telemetry_pipeline.analysis.causes import Member
@@ -24,6 +25,7 @@ from leo_telemetry_pipeline.analysis.critical_path import Forest, TraceSpan
 from leo_telemetry_pipeline.defs.assets import history
 from leo_telemetry_pipeline.defs.assets.asset import AssetValue, analysis_asset
 from leo_telemetry_pipeline.defs.assets.bottlenecks import BOTTLENECKS
+from leo_telemetry_pipeline.defs.assets.learning import LEARNED
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.defs.ui import markdown_tables
 from leo_telemetry_pipeline.dimension import Bottleneck, DaySample, Dimension, ExplainedCause, Explanation
@@ -58,7 +60,10 @@ def bottleneck_causes(
     context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis]
 ) -> Iterator[dg.MaterializeResult]:
     """Explain the worst bottlenecks."""
-    made = explain(analysis, judging.found(BOTTLENECKS.get(analysis))[:MOST_EXPLAINED])
+    judged = LEARNED.get(analysis)
+    alone = slices.slow_alone(judged, slices.slices_of([one.dimension for one in judged]))
+    slow = judging.found(BOTTLENECKS.get(analysis))[:MOST_EXPLAINED]
+    made = explain(analysis, slow, {":".join(whole): value for whole, value in alone.items()})
     CAUSES.put(analysis, made)
     yield dg.MaterializeResult(
         metadata={
@@ -69,11 +74,16 @@ def bottleneck_causes(
     )
 
 
-def explain(analysis: Analysis, slow: Sequence[Bottleneck]) -> list[ExplainedCause]:
-    """Return the causes of bottlenecks, the one with the most added time first."""
+def explain(
+    analysis: Analysis, slow: Sequence[Bottleneck], alone: Mapping[str, tuple[str, str]]
+) -> list[ExplainedCause]:
+    """Return the causes of bottlenecks, the one with the most added time first.
+
+    ``alone``: attribute and value to which the slowness of a label is known to be confined.
+    """
     window, set_apart, measured = analysis.window, {}, {}
     most = sampling.size(len(slow))
-    attributions, only = {}, {}
+    attributions, only, shared = {}, {}, {}
     for onset in sorted({each.onset_day for each in slow}, key=lambda day: (day is not None, day)):
         since = [each for each in slow if each.onset_day == onset]
         slow_part, normal_part = (
@@ -81,7 +91,7 @@ def explain(analysis: Analysis, slow: Sequence[Bottleneck]) -> list[ExplainedCau
         )
         since_onset = _forest(analysis, slow_part, _slow_traces(analysis, since, slow_part, most))
         before = _forest(analysis, normal_part, _normal_traces(analysis, since, normal_part, most))
-        of_day, confined = causes.explain(since, since_onset, before)
+        of_day, confined, shared[onset] = causes.explain(since, since_onset, before)
         attributions |= of_day
         only |= confined
         set_apart |= {each.dimension: _set_apart(since_onset, before, each.dimension) for each in since}
@@ -94,9 +104,10 @@ def explain(analysis: Analysis, slow: Sequence[Bottleneck]) -> list[ExplainedCau
         return Explanation(*name, round(float(member.share), 4), why, measured[name], set_apart[name])
 
     made = []
-    for cause in causes.group(slow, attributions, only):
+    for cause in causes.group(slow, attributions, {**only, **alone}, shared):
         own, *others = map(explained, cause.members)
-        made.append(ExplainedCause(**vars(own), kind=cause.kind, key=cause.key, members=tuple(others)))
+        value = "=".join(cause.value) if cause.value else None
+        made.append(ExplainedCause(**vars(own), kind=cause.kind, key=cause.key, members=tuple(others), value=value))
     return made
 
 

@@ -13,7 +13,7 @@ import dagster as dg
 from leo_telemetry_pipeline.analysis import p50
 from leo_telemetry_pipeline.analysis.bottlenecks import HISTORY_DAYS
 from leo_telemetry_pipeline.defs.resources import Analysis
-from leo_telemetry_pipeline.store import shared_names, span_totals, thresholds
+from leo_telemetry_pipeline.store import name_slices, shared_names, span_totals, thresholds
 from leo_telemetry_pipeline.store.days import Window, midnight
 from leo_telemetry_pipeline.store.dimensions import types_to_judge
 from leo_telemetry_pipeline.store.history import (
@@ -22,6 +22,7 @@ from leo_telemetry_pipeline.store.history import (
     histograms,
     name_folding,
     name_sharing,
+    slice_choice,
     span_counts,
     staleness,
 )
@@ -75,6 +76,10 @@ def seen(analysis: Analysis) -> list[str]:
 
 def types(analysis: Analysis) -> list[str]:
     """Return the dimension types to analyse."""
+    return sorted({*_whole_types(analysis), *name_slices.types(analysis.database)})
+
+
+def _whole_types(analysis: Analysis) -> list[str]:
     database = analysis.database
     named = [*thresholds.named_types(database), *shared_names.of(database).types]
     return types_to_judge(seen(analysis), named)
@@ -97,14 +102,14 @@ def is_stored(analysis: Analysis) -> bool:
     return staleness.all_stored(analysis.database, window.days[0], window.days[-1])
 
 
-def stale(analysis: Analysis, found: Iterable[SpanCount]) -> list[date]:
+def stale(analysis: Analysis, found: Iterable[SpanCount], of_types: Sequence[str] | None = None) -> list[date]:
     """Return the days with stale history; the partial day only if P50s come from the history."""
     window = analysis.window
     return staleness.stale_days(
         analysis.database,
         learned_from(window).start.date(),
         window.end.date(),
-        types(analysis),
+        types(analysis) if of_types is None else of_types,
         _part_day(window) if method(analysis, found) == "histogram" else None,
         marked=analysis.progress.marked,
     )
@@ -116,16 +121,31 @@ def bring_up_to_date(analysis: Analysis, found: Iterable[SpanCount]) -> tuple[li
     if analysis.is_dry:
         analysis.progress.uncounted = days
         return days, 0, 0
-    decided = [decide(analysis.database, days, analysis.hold) for decide in (name_folding.decide, name_sharing.decide)]
+    # The partial day is counted in every analysis; slices need not be chosen as often.
+    closed = [day for day in days if day < window.end.date()]
+    decided = [
+        name_folding.decide(analysis.database, days, analysis.hold),
+        name_sharing.decide(analysis.database, days, analysis.hold),
+        slice_choice.decide(analysis.database, closed, analysis.hold),
+    ]
     if any(decided):
-        days = stale(analysis, found)
-    of_types = types(analysis)
-    rows = histograms.rebuild(
-        analysis.database, days, of_types, seen(analysis), analysis.hold, part_day=_part_day(window)
+        days = stale(analysis, found, _whole_types(analysis))
+    rows = _count(analysis, days, types(analysis))
+    if decided[-1]:
+        # Other days lack only new slices.
+        later = stale(analysis, found)
+        rows += _count(analysis, later, name_slices.types(analysis.database))
+        days = sorted({*days, *later})
+    made = blocks.make(
+        analysis.database, learned_from(window).start.date(), window.end.date(), types(analysis), analysis.hold
     )
-    made = blocks.make(analysis.database, learned_from(window).start.date(), window.end.date(), of_types, analysis.hold)
     analysis.progress.uncounted = []
     return days, rows, made
+
+
+def _count(analysis: Analysis, days: Sequence[date], of_types: Sequence[str]) -> int:
+    part_day = _part_day(analysis.window)
+    return histograms.rebuild(analysis.database, days, of_types, seen(analysis), analysis.hold, part_day=part_day)
 
 
 def uncounted(analysis: Analysis) -> list[date]:

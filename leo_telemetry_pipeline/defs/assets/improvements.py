@@ -12,15 +12,16 @@ from leo_telemetry_pipeline.analysis import bottlenecks as judging
 from leo_telemetry_pipeline.defs.assets.asset import analysis_asset
 from leo_telemetry_pipeline.defs.assets.bottlenecks import BOTTLENECKS
 from leo_telemetry_pipeline.defs.assets.causes import CAUSES
+from leo_telemetry_pipeline.defs.assets.learning import LEARNED
 from leo_telemetry_pipeline.defs.resources import Analysis
-from leo_telemetry_pipeline.store import folded_names
+from leo_telemetry_pipeline.store import folded_names, name_slices
 
 
 @analysis_asset(
     "findings",
     "Opens improvement items for bottlenecks and ends the analysis run, in one transaction.",
     {"postgres"},
-    after=["bottlenecks", "bottleneck_causes"],
+    after=["bottlenecks", "bottleneck_causes", "learned_baselines"],
 )
 def continuous_improvements(
     context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis]
@@ -41,6 +42,9 @@ def continuous_improvements(
         causes=tuple(CAUSES.get(analysis)),
         folded=tuple(one.name for one in judged if one.dimension in templates),
         shared=tuple(one.name for one in judged if one.outcome == "shared"),
+        mixes=tuple(one for one in LEARNED.get(analysis) if one.mix),
+        slices_left_out=name_slices.left_out(analysis.database),
+        lacking=judging.lacking(judged, LEARNED.get(analysis)),
     )
     output_ref = findings.conclude(
         analysis.database,

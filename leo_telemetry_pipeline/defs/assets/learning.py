@@ -12,7 +12,7 @@ import dagster as dg
 import numpy as np
 
 from leo_telemetry_pipeline.actions import item_resolutions
-from leo_telemetry_pipeline.analysis import baselines, judgement, levels
+from leo_telemetry_pipeline.analysis import baselines, judgement, levels, mixes, slices
 from leo_telemetry_pipeline.analysis.changes import day_number
 from leo_telemetry_pipeline.analysis.levels import DailyP50s
 from leo_telemetry_pipeline.defs.assets import history, p50s
@@ -21,7 +21,7 @@ from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.defs.ui import markdown_tables
 from leo_telemetry_pipeline.dimension import OTHER_KEYS, Baseline, Dimension, Judgement
 from leo_telemetry_pipeline.store import baselines as kept_baselines
-from leo_telemetry_pipeline.store import dimension_results, items, shared_names, thresholds
+from leo_telemetry_pipeline.store import dimension_results, items, name_slices, shared_names, thresholds
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.history import daily, histograms
 from leo_telemetry_pipeline.store.server.database import Database
@@ -69,7 +69,7 @@ def learned_baselines(
     changes = levels.change_points(days)
     learned = baselines.learn(days, changes, _remembered(analysis))
     written = thresholds.multipliers(database, list(learned))
-    judged = judgement.judge(days, changes, learned, window.start, window.end, written)
+    judged = _with_mixes(analysis, judgement.judge(days, changes, learned, window.start, window.end, written))
     LEARNED.put(analysis, judged)
     moved = Counter(one.moved for one in learned.values())
     yield dg.MaterializeResult(
@@ -79,6 +79,18 @@ def learned_baselines(
             "what changed": dg.MetadataValue.md(markdown_tables.change_table(changes)),
         },
     )
+
+
+def _with_mixes(analysis: Analysis, judged: list[Judgement]) -> list[Judgement]:
+    """Return the judgements, with the changed mixes, and the slices that are only slow like their dimension."""
+    database, days = analysis.database, history.learned_from(analysis.window)
+    of = slices.slices_of([one.dimension for one in judged])
+    if candidates := mixes.candidates(judged, of):
+        read = [slice_ for _, slice_ in candidates]
+        rows = list(daily.read(database, days, read, history.seen(analysis), history.uncounted(analysis)))
+        first, start = days.start.date(), analysis.window.start.date()
+        judged = mixes.settled(judged, of, candidates, rows, first, start, histograms.GAMMA)
+    return slices.like_wholes(mixes.remembered(judged), of, name_slices.types(database))
 
 
 def daily_p50s(

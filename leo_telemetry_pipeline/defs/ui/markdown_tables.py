@@ -27,7 +27,7 @@ ROWS = 10
 # Span types with a column of their own; the others share one, as their number is unbounded.
 COLUMNS = 8
 # Prevents a line break within a table cell.
-_HELD = "\N{NO-BREAK SPACE}"
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def worst_table(judged: Iterable[DimensionResult]) -> str:
@@ -88,7 +88,7 @@ def _last_change(changed: "Sequence[ChangePoint]", write: Callable[[float], str]
         return "steady", "", ""
     last = changed[-1]
     about = "" if last.onset_from == last.onset_to else f" ({last.onset_from:%m-%d} to {last.onset_to:%m-%d})"
-    size = f"{write(last.before)} to {write(last.after)} ({_times(last)})".replace(" ", _HELD)
+    size = f"{write(last.before)} to {write(last.after)} ({_times(last)})".replace(" ", _NO_BREAK)
     return size, f"{last.onset}{about}", _confidence(last.confidence)
 
 
@@ -106,7 +106,7 @@ def comparison_table(found: "Sequence[tuple[str, Comparison]]", days: str) -> st
         for name, one in ((pair, of.p50), ("", of.p90)):
             times = (milliseconds(one.a_ms), milliseconds(one.b_ms))
             more = (_estimate(one.difference_ms, _more), _estimate(one.ratio, lambda value: f"{value:.2f}x"))
-            cells = (markdown(name), f"P{one.quantile * 100:.0f}", *times, *more, one.verdict.replace(" ", _HELD))
+            cells = (markdown(name), f"P{one.quantile * 100:.0f}", *times, *more, one.verdict.replace(" ", _NO_BREAK))
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) if found else "Nothing to compare yet."
 
@@ -124,7 +124,7 @@ def _more(value: float) -> str:
 
 
 def _confidence(confidence: float) -> str:
-    return (f"{confidence * 100:.1f} %" if confidence < 0.999 else "over 99.9 %").replace(" ", _HELD)
+    return (f"{confidence * 100:.1f} %" if confidence < 0.999 else "over 99.9 %").replace(" ", _NO_BREAK)
 
 
 def cause_table(causes: Sequence[ExplainedCause]) -> str:

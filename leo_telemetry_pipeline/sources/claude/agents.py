@@ -29,7 +29,7 @@ def _agent(maker: Maker, agent: str, number: int, run: SubagentRun) -> None:
         return
     start = run.start_ms
     if run.ends and not (run.start or run.completed or run.inside):
-        # Only the end was reported.
+        # Only the end of this run was reported.
         start = (run.end_ms or start) - duration[0]
     result = run.launch.get("agent", {}) if run.launch else {}
     failed = _failed(maker, run)

@@ -26,7 +26,7 @@ def spans(
 
     ``final``: the session has ended, so open operations stay open. ``now_ns``: wall time, for giving up on missing
     notes; 0 disables timeouts. OpenTelemetry's records may arrive after the end of a session: only ``final`` with
-    ``now_ns`` 0 means that no more will. Notes that form an invalid span are left out.
+    ``now_ns`` 0 means that no more records will. Notes that form an invalid span are left out.
     """
     maker = Maker(session, project, Evidence(notes, final=final, now_ns=now_ns))
     for make in (make_tools, make_agents, make_prompts, make_requests, make_waits, make_executions, make_events):

@@ -10,7 +10,7 @@ from leo_telemetry_pipeline.sources.claude import ids
 from leo_telemetry_pipeline.sources.claude.otel_notes import LOG, SPAN
 
 MEMORY = "Made"
-# Notes of one moment all arrive within this time: exporters send every five seconds, and hooks run concurrently.
+# All notes about one moment arrive within this time: exporters send every five seconds, and hooks run concurrently.
 GRACE_S = 15
 # An answer counts as the last one after this much silence: a Stop hook may block for a long time.
 QUIET_S = 300
@@ -79,7 +79,7 @@ class Evidence:
         self.agent_notes: dict[str, list[dict]] = {}
         self.launches: dict[str, list[dict]] = {}
         self.used_tools: dict[str, dict] = {}
-        # From OpenTelemetry: spans by kind and id, log events by kind.
+        # Notes from OpenTelemetry: spans by kind and id, log events by kind.
         self.spans: dict[str, dict[str, dict]] = {}
         self.logs: dict[str, list[dict]] = {}
         self._by_trace: dict[str, list[dict]] = {}
@@ -166,7 +166,7 @@ class Evidence:
         return not is_over and self._now_ns - arrived < patience_s * 1_000_000_000
 
     def prompt_of(self, trace: str) -> str | None:
-        """Return the key of the prompt of an OpenTelemetry trace, None while that may still be reported."""
+        """Return the key of the prompt of an OpenTelemetry trace, None while it may still be reported."""
         if trace in self.memory.traces:
             return self.memory.traces[trace][0]
         if not trace:
@@ -193,13 +193,13 @@ class Evidence:
         return [note for note in self._by_trace.get(trace, []) if note["event"] == SPAN]
 
     def _logged_prompt(self, trace: str) -> tuple[str, int] | None:
-        """Return the prompt by a log event, preferably the one at its start."""
+        """Return the prompt that a log event names, preferably the event of its submission."""
         logs = [note for note in self._by_trace.get(trace, []) if note["event"] == LOG and "prompt_id" in note]
         first = min(logs, key=lambda note: (note["name"] != "user_prompt", note["at_ns"]), default=None)
         return (first["prompt_id"], first["at_ns"] // 1_000_000) if first else None
 
     def _shared_prompt(self, trace: str) -> tuple[str, int] | None:
-        """Return the prompt by a hook note of the same tool or the same moment."""
+        """Return the prompt that a hook note of the same tool or of the same moment names."""
         for note in self._spans_in(trace):
             used = self.used_tools.get(note.get("tool_use_id", ""))
             if note["name"] == "tool" and used and "agent_id" not in used:

@@ -15,7 +15,7 @@ _REQUEST = (
     *("effort", "attempt", "stop_reason", "speed", "query_source", "status_code"),
 )
 _KNOWN = {"interaction", "llm_request", "tool", "tool.execution", "tool.blocked_on_user", "hook"}
-# A tool or a prompt may take days.
+# Longer than any tool or prompt, which may take days.
 _NO_END = 10**9
 
 

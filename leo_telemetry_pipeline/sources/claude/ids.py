@@ -27,7 +27,7 @@ def trace_id(session: str, prompt: str) -> str:
 
 
 def span_id(session: str, kind: str, key: str) -> str:
-    """Return a span id of 16 hex digits; the prompt is left out, since a redelivered event may name another."""
+    """Return a span id of 16 hex digits; the prompt is left out, since a redelivered event may name another prompt."""
     return _digest(8, session, kind, key)
 
 

@@ -21,7 +21,7 @@ class SessionNotes:
         self._count = 0
 
     def add(self, note: dict) -> None:
-        """Add a note to its session, which becomes the most recent one."""
+        """Add a note to its session, which becomes the most recent session."""
         notes = self._sessions.pop(note["session"], [])
         notes.append(note)
         self._sessions[note["session"]] = notes

@@ -31,7 +31,7 @@ class Maker:
         return self.id_of(kind, key) in self.evidence.memory.built
 
     def forget(self, kind: str, key: str) -> None:
-        """Never build this span."""
+        """Mark a span as built, so that it is never built."""
         self.evidence.memory.built[self.id_of(kind, key)] = None
 
     def id_of(self, kind: str, key: str) -> str:

@@ -93,7 +93,7 @@ def checked_folder(home: str) -> str:
 
 
 def file_name(session: str) -> str:
-    """Return the file name of a session's notebook; the session id is not trusted to be one."""
+    """Return the file name of a session's notebook; a session id that may be unsafe in a path is hashed."""
     if 0 < len(session) <= 64 and set(session) <= set("0123456789abcdef-"):
         return session
     import hashlib
@@ -120,7 +120,7 @@ def notes_of(home: str) -> list[list[dict]]:
             with open(entry.path, "rb") as file:
                 sessions.append(_parsed(file.read(2 * MOST_RECEIVED_BYTES)))
         except OSError:
-            # Its session has just ended.
+            # The session has just ended, which removed the file.
             continue
     return [notes for notes in sessions if notes]
 

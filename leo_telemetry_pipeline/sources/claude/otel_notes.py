@@ -197,7 +197,7 @@ def of_logs(records: Iterable[tuple[dict, Record]], policy: "redact.Policy", arr
 def of_log(record: Record, given: SenderResource, arrived_ns: int) -> dict | None:
     """Return the note of a Claude Code log event; None if no span needs it."""
     name = record.name.removeprefix(PREFIX)
-    # Only hooks run outside of prompts, so without a trace.
+    # Only hooks run outside of prompts, and so have no trace.
     if name not in _LOGS or not 0 < record.end_ns <= LATEST_NS or not (_is_id(record.trace_id, 32) or name == HOOKS):
         return None
     note = _common(LOG, name, record, given, arrived_ns) | {"at_ns": record.end_ns}

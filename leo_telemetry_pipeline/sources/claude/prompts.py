@@ -86,7 +86,7 @@ def _prompt(key: str, evidence: Evidence, interaction: dict | None, log: dict | 
     notes = [note for note in (submitted, interaction, log, *stops) if note]
     source = submitted or interaction or log
     if source is None:
-        # The note of its start is delayed.
+        # The note of the prompt's start is delayed.
         if not evidence.may_wait(stops[-1], _NO_END):
             evidence.use(*stops)
         return None
@@ -192,7 +192,7 @@ def _remember_ends(evidence: Evidence, runs: list[SubagentRun]) -> None:
 
 
 def _end_without_logs(run: SubagentRun, evidence: Evidence) -> list[int]:
-    """Return the end of a background sub-agent by its last answer, as a list; empty if unknown or logged."""
+    """Return the end of a background sub-agent, by its last answer, as a list; empty if it is unknown or logged."""
     execution = evidence.executions.get(run.tool.get("tool_use_id", "")) if run.tool else None
     if execution is None or run.completed or ids.trace_of(run.prompt or "") is None:
         return []
@@ -208,7 +208,7 @@ def _remember_turn(evidence: Evidence, interaction: dict) -> None:
 
 
 def _is_notification(evidence: Evidence, interaction: dict, log: dict | None) -> bool:
-    """Return whether a prompt immediately follows a background sub-agent of whose end no prompt was notified yet."""
+    """Return whether a prompt is the notification of a background sub-agent's end, which it follows at once."""
     if log is not None and "command" in log:
         return False
     start = interaction["start_ns"] // 1_000_000

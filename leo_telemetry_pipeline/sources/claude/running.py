@@ -34,11 +34,12 @@ def open_operations(notes: list[dict]) -> list[OpenOperation]:
     for note in sorted(notes, key=_moment):
         for key in _ended(note, prompts) & running.keys():
             over[key] = running.pop(key)
-        # A user's Stop hook blocked, so the prompt goes on.
+        # A user's Stop hook prevented the stop, so the prompt goes on.
         for key in _goes_on(note) & over.keys():
             running[key] = over.pop(key)
         for key, span_type, span_name in _begun(note):
-            # If two installations deliver the same event, the first one counts. A sub-agent may run again.
+            # If two installations deliver the same event, the first one counts. Only a sub-agent can start again after
+            # its end.
             if key not in running and (key not in over or key[0] == "agent"):
                 running[key] = OpenOperation(span_type, span_name, _moment(note) // 1_000_000, session)
     return sorted(running.values(), key=lambda operation: operation.start_time_ms)

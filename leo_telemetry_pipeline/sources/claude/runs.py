@@ -1,7 +1,8 @@
 """Runs of sub-agents in a session's notes; a sub-agent that is continued runs again.
 
 Belongs here: start and end of each run, from the most precise source: log events and results of launching tools have
-the exact duration, hooks report start and ends, other exports only the operations inside. Does not: spans (assembler).
+the exact duration, hooks report the run's start and end, other exports only the operations inside. Does not: spans
+(assembler).
 """
 
 from dataclasses import dataclass, field
@@ -109,7 +110,7 @@ def _from_hooks(agent: str, evidence: Evidence) -> list[SubagentRun]:
                 last.start = last.start or note
             continue
         if last is None:
-            # The note of its start is delayed or missing.
+            # The note of the run's start is delayed or missing.
             last = SubagentRun(agent, moment, prompt=note["prompt_id"])
             runs.append(last)
         if is_echo(last.ends, note):

@@ -32,7 +32,7 @@ def _launches(maker: Maker, key: str, used: dict | None, tool: dict | None) -> b
     if key in maker.by_tool:
         _take_result(maker, maker.by_tool[key], used)
         return True
-    # A failed result does not name its sub-agent: take the first one of that prompt and type to end.
+    # A failed result does not name its sub-agent: take the first one of that prompt and type that ends.
     for runs in maker.runs.values():
         run = runs[0] if runs else None
         first = (run.start or (run.ends[0] if run.ends else None)) if run else None
@@ -104,7 +104,7 @@ def _is_only_launch(maker: Maker, tool: dict, execution: dict) -> bool:
 
 
 def _ran_by_waits(maker: Maker, tool: dict) -> tuple[int, Lasted] | None:
-    """Return start in ms and duration of a tool without a reported execution, None if refused or if one may come."""
+    """Return start in ms and duration of a tool without a reported execution, None if refused or if one may follow."""
     waits = [wait for wait in maker.evidence.of("tool.blocked_on_user") if wait["parent"] == tool["span"]]
     if any(wait.get("decision") == "reject" for wait in waits):
         maker.forget("tool", tool["tool_use_id"])

@@ -169,7 +169,7 @@ def _with_attributes(row: dict) -> dict:
     if len(plain) == len(row):
         return row
     ours = {name.removeprefix(_ATTRIBUTE): value for name, value in row.items() if name not in plain}
-    # As an attribute, even a time is a plain number.
+    # An attribute holds even a time as a plain number.
     given = {
         name: float(value) if isinstance(value, Decimal) else value
         for name, value in ours.items()
@@ -208,7 +208,7 @@ def fields_of(record: str, delimiter: str) -> list[str] | str:
 
 
 class Records:
-    """The records of a CSV file after its header: line number, raw text, and fields or the reason for none.
+    """The records of a CSV file after its header: line number, raw text, and its fields or the reason why it has none.
 
     Quoted fields may span lines. An unclosed quote invalidates only its own line.
     """

@@ -82,7 +82,7 @@ def unwrapped(value: dict) -> dict:
 
 _SPAN_ID = re.compile(r"(?i)\b(?:trace|span)_?id$").search
 _ROW = frozenset(("span_type", "span_name", "start_time_ms", "end_time_ms", "duration_ms"))
-# Plain members, including the first id, and a column that only our rows have.
+# Start of a row: up to 20 members with plain values, then an id. The text must also name a column in _ROW.
 _ROW_TEXT = re.compile(
     r'[\s\ufeff,\[]*\{\s*(?:"[\w.]+"\s*:\s*(?:"[^"\\]{0,300}"|[-+.0-9eE]+|true|false|null)\s*,\s*){0,20}'
     r'"(?:trace|span)_id"\s*:'

@@ -12,7 +12,7 @@ from typing import Any
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.sources.files.lines import NOT_UTF8
 
-# Such a file is read whole; JSON lines have no limit.
+# Limit of a file with values over several lines, which is read whole; JSON lines have no limit.
 MAX_DOCUMENT = 200_000_000
 _BETWEEN = re.compile(r"[\s\ufeff,\[\]]*")
 _OBJECT_LINE = re.compile(r"^([ \t,\[]*)\{", re.MULTILINE)

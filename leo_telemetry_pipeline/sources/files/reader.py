@@ -52,8 +52,9 @@ class BadLine:
 class Seen:
     """Properties of a file, other than its spans, that the reader found.
 
-    ``head``: its decompressed beginning. ``others``: number of requests with logs or metrics. ``clocks``: spans by the
-    time field and unit of their format (see formats.Shape). ``exact_times``: columns whose type includes a unit.
+    ``head``: its decompressed beginning. ``others``: number of requests with logs or metrics. ``clocks``: number of
+    spans per time field and unit of their format (see formats.Shape). ``exact_times``: columns whose type includes a
+    unit.
     """
 
     head: bytes = b""

@@ -35,7 +35,7 @@ _BINARY = (
 
 
 class Unsupported(NamedTuple):
-    """A recognized format, its name with an article, and the remedy."""
+    """A recognized format: its name with an article, and the remedy."""
 
     name: str
     remedy: str
@@ -45,7 +45,7 @@ def packed(head: bytes) -> Unsupported | None:
     """Return the compression of a file that must be decompressed first, by its first bytes; None for others."""
     if head.startswith(b"PK\x03\x04") and b"xl/" in head[:4_096]:
         return Unsupported("a spreadsheet (.xlsx)", "save it as CSV")
-    if head.startswith(b"BZh") and head[4:10] == b"1AY&SY":  # the byte between them is the level
+    if head.startswith(b"BZh") and head[4:10] == b"1AY&SY":  # the byte in between is the compression level
         head = b"BZh91AY&SY"
     for magic, name, unpack in _PACKED:
         if head.startswith(magic):

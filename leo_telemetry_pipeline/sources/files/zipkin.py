@@ -80,7 +80,7 @@ def _status(tags: object) -> dict:
     if not isinstance(tags, dict):
         return {}
     code = _STATUS.get(str(tags.get("otel.status_code", "")).upper())
-    # In Zipkin, the tag alone marks a failure, whatever its value; some reporters write "false" for success.
+    # In Zipkin, the tag marks a failure whatever its value, but some reporters write "false" for success.
     error = tags.get("error")
     if code is None and error is not None and str(error).lower() != "false":
         return {"code": 2, "message": "" if str(error).lower() == "true" else str(error)}

@@ -55,7 +55,7 @@ def is_trace_request(value: dict) -> bool:
 
 
 def check(keys: Iterable[str], known: frozenset[str], where: str, expected: str) -> None:
-    """Raise UnknownNames if there are keys but none is known, since the part is then not empty."""
+    """Raise UnknownNames if there are keys but none is known; a part without keys is valid."""
     keys = list(keys)
     if keys and known.isdisjoint(keys):
         raise UnknownNames(f"{where} has {redact.text(keys[0], _LONGEST)} where {expected} is expected")

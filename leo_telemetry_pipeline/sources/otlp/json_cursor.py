@@ -12,7 +12,7 @@ MAX_NESTING = 400
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _WORD = re.compile(rb"[-+.0-9A-Za-z]+")
 # One match skips anything balanced: strings without escapes, and OTLP attributes with their values.
-# For a string with escapes, it matches only the opening quote; its end is then searched for.
+# Of a string with escapes, the expression matches only the opening quote; the end of the string is then searched for.
 _TEXT = rb'"[^"\\]*+"'
 _FLAT = rb"\{" + _TEXT + rb": ?(?:" + _TEXT + rb"|[-+.0-9A-Za-z]++)\}"
 _PAIR = rb"\{" + _TEXT + rb": ?" + _TEXT + rb", ?" + _TEXT + rb": ?" + _FLAT + rb"\}"

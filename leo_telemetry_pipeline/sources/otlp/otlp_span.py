@@ -162,7 +162,7 @@ class Reading:
         if note is None:
             return False
         self._attributes(given, resource)  # counts removed attributes
-        # Only attributes named by LEO_TELEMETRY_KEEP_KEYS.
+        # A note keeps only the attributes named by LEO_TELEMETRY_KEEP_KEYS.
         if chosen := self._resource(given.attributes, {}, frozenset()):
             note["chosen"] = redact.clean_attributes(chosen)
         self.notes.append(note)

@@ -20,7 +20,7 @@ SPANS = np.dtype([("length", ">i4"), ("value", ">i8")])
 OF_DAY = f"day, 1::bigint, count, sum_ms, min_ms, max_ms, {ELEMENTS.format('buckets')}, {ELEMENTS.format('counts')}"
 OF_BLOCK = "first_day, seen_on, count, sum_ms, min_ms, max_ms, packed, NULL"
 
-# Contents of a row: its buckets, or the first bucket of a run, and the number of spans in each bucket.
+# Contents of a row: its buckets, or the first of a run of adjacent buckets, and the number of spans in each.
 _Part = tuple[np.ndarray | int, np.ndarray]
 
 _64_BITS = (1 << 64) - 1
@@ -60,11 +60,11 @@ class Durations:
         counts: memoryview | None,
         base: date,
     ) -> None:
-        """Add a row, whose buckets and counts are ELEMENTS of arrays, or packed buckets without counts.
+        """Add a row of a day (two arrays, sent as ELEMENTS) or of a block (packed ``buckets``, without ``counts``).
 
         ``base`` is the day of the first bit of ``seen_on``, no later than the first day of the row.
         """
-        # In the database, the 64th bit is the sign.
+        # The mask undoes the sign: the 64th day is the sign bit of PostgreSQL's bigint.
         self._add((seen_on & _64_BITS) << (first_day - base).days, count, sum_ms, min_ms, max_ms)
         self._parts.append(
             _unpacked(buckets) if counts is None else (elements(buckets, BUCKETS), elements(counts, SPANS))

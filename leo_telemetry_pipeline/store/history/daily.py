@@ -126,7 +126,7 @@ def read(
 def medians(
     database: Database, window: Window, wanted: Sequence[Dimension]
 ) -> tuple[list[tuple[np.ndarray, ...]], list[int]]:
-    """Return the stored daily P50s and centers of the dimensions ``wanted`` in a window.
+    """Return the stored daily P50s and centers (trimmed means of log durations) of the dimensions ``wanted``.
 
     First, arrays: index of the dimension, day since the start of the window, spans, P50 in ms, center, and spans with
     microseconds. Second, the indexes of dimensions without a P50 or center on some day, such as a day with several

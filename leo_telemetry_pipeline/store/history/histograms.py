@@ -101,14 +101,14 @@ def rebuild(
 ) -> int:
     """Recount days, one transaction per day; return how many rows were written.
 
-    The day of ``part_day`` is counted up to that moment. ``fence`` is called last in each transaction, and raises if
-    the caller may no longer write.
+    The day that contains the moment ``part_day`` is counted only up to that moment. ``fence`` is called last in each
+    transaction, and raises if the caller may no longer write.
     """
     written, bound = 0, now(database)
     for day in days:
         with database.transaction() as cursor:
             lock(cursor, day)
-            # Before counting: spans committed by now are counted; all others are younger than the watermark.
+            # Take the watermark first: spans committed by now are counted; all others are younger than the watermark.
             complete_before = watermark(cursor, bound)
             _, sealed_before = _last_part(cursor, day)
             until = part_day if part_day is not None and part_day.date() == day else None

@@ -20,16 +20,16 @@ from leo_telemetry_pipeline.store.history.watermark import Fence, lock
 from leo_telemetry_pipeline.store.name_templates import MAY_HOLD_IDS, Folds, template
 from leo_telemetry_pipeline.store.server.database import Database
 
-# Fewer names are judged one by one, however rare.
+# The names of a template with fewer of them are judged one by one, however rare they are.
 LEAST_NAMES = 20
 # A name is rare if it is seen at most this often per week,
 RARE_A_WEEK = 2
-# or if it lives this many days at most while others of its template are seen for a week or longer.
+# or if it is seen for at most this many days while others of its template are seen for a week or longer.
 RARE_DAYS = 2
 WEEK = 7
-# In less than a week nightly jobs are rare, too; so many names are ids, and would bloat the history.
+# In less than a week, names of nightly jobs are rare, too. As many names as this are ids, and would bloat the history.
 MANY_NAMES = 1_000
-# Maximum number of names examined per span type: a random choice, in which frequent templates appear.
+# Maximum number of names examined per span type. They are chosen at random, so frequent templates still appear.
 MOST_NAMES = 5_000
 # Days of history in which earlier names of a template are looked for.
 EARLIER_DAYS = 28

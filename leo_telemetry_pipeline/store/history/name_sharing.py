@@ -2,7 +2,8 @@
 
 Belongs here: the rule and its evidence. Does not: storing decisions (shared_names), counting (histograms).
 
-The dimension type that is judged instead is then missing on counted days, so they are counted again from their spans.
+After a decision, counted days lack the dimension type that is judged instead, so they are counted again from their
+spans.
 """
 
 from collections import Counter
@@ -25,7 +26,7 @@ LEAST_SPANS = 5
 MOST_SERVICES = 200
 # Maximum share of spans without the attribute, which would not be judged at all.
 MOST_WITHOUT = 0.01
-# The newest days are enough, since a name that is shared later is found then.
+# The newest days are enough, since a name that becomes shared later is found by a later analysis.
 DAYS = 7
 
 

@@ -67,7 +67,7 @@ def of_day(cursor: psycopg2.extensions.cursor, day: date, since: datetime | None
             parameters | {"traces": list({trace for trace, _ in linked})},
         )
         traces = {trace for (trace,) in cursor.fetchall()}
-    # Taken last, so that all spans counted above were stored by then.
+    # The time is taken last, so that all spans counted above were stored by then.
     looked_at = _clock(cursor)
     return Open(spans, sorted(span for trace, span in linked if trace in traces), looked_at)
 

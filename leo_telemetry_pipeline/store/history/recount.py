@@ -1,6 +1,6 @@
 """Recount of history on request, after changes to spans that cannot be detected.
 
-Belongs here: which days are recounted: closed ones, since every analysis counts the current day.
+Belongs here: choosing the days (closed ones only, since every analysis counts the current day).
 Does not: counting a day (histograms), detecting stale days (staleness).
 """
 

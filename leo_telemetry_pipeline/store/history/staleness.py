@@ -36,7 +36,7 @@ def mark_stale(database: Database, fence: Fence | None = None) -> None:
         # Serializes concurrent calls.
         cursor.execute("SELECT FROM telemetry_upkeep FOR UPDATE")
         seen_before = _seen_before(cursor)
-        # Before reading: spans committed by now are read; all others are younger than the watermark.
+        # Take the watermark before reading: spans committed by now are read; all others are younger than the watermark.
         seen = watermark(cursor, bound)
         touched = _touched(cursor, seen_before) if seen_before else {}
         ended = open_counts.fewer(cursor)
@@ -65,8 +65,8 @@ def stale_days(
 ) -> list[date]:
     """Return the days from ``first`` up to ``last``, which is excluded, whose history lacks spans or types.
 
-    Include the day of ``part_day`` unless it is counted up to exactly this moment. ``marked``: days were just marked,
-    so do not read new spans again.
+    Include the day of the moment ``part_day`` unless it is counted up to exactly that moment. ``marked``: days were
+    just marked, so do not read new spans again.
     """
     wanted = [*types, ALL_TYPES]
     days = [first + n * DAY for n in range((last - first).days)]

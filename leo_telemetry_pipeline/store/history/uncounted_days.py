@@ -1,4 +1,4 @@
-"""Days that are read from spans, as windows.
+"""SQL conditions and query parameters for days that are read from spans.
 
 Belongs here: which spans of a partly sealed day remain to be read, and the SQL condition for the spans of some days.
 Does not: counting (histograms).

@@ -70,7 +70,7 @@ def folder(path: str, *, create: bool = True) -> Path:
     if not existing.is_dir():
         raise UserError(f"{refused}: {existing} is a file; name a folder")
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise UserError(f"{refused}: {existing} is not writable; name a folder that is")
+        raise UserError(f"{refused}: {existing} is not writable; name a writable folder")
     try:
         if create:
             target.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -153,7 +153,7 @@ def restore(
                 new += _put_back(database, batch, archive_id)
             if on_bytes is not None:
                 on_bytes(parquet.packed_bytes(file, group))
-    # Until everything is restored, only the history has the whole day.
+    # Clear dropped_at only now: until everything is restored, only the history has the whole day.
     with database.transaction() as cursor:
         cursor.execute(
             "UPDATE telemetry_sealed_days SET dropped_at = NULL"

@@ -75,7 +75,7 @@ def _partition(database: Database, limit: Limit, report: Report) -> None:
         if report.dry_run:
             report.moved = {str(day): spans for day, spans in held.items()}
             return
-        # In small batches, since writers wait meanwhile.
+        # Partitions are made in small batches, since writers wait meanwhile.
         batches = [wanted[start : start + PARTITIONS_AT_ONCE] for start in range(0, len(wanted), PARTITIONS_AT_ONCE)]
         report.partitions_made = sum(partitions.make(database, days[0], days[-1]) for days in batches)
         if missing and not report.partitions_made:
@@ -156,7 +156,8 @@ def _preview(database: Database, limit: Limit, archives: str, report: Report) ->
                 ]
 
 
-# By the later of window end and run time, so that an analysis of last year made today is kept.
+# An analysis is dated by the later of its window's end and its run time, so that an analysis of last year that was made
+# today is kept.
 _OLD_P50 = """
 FROM dimension_p50 WHERE run_id IN (
     SELECT run_id FROM telemetry_analysis_runs

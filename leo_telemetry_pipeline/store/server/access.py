@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # Roles of the web API of a hosted PostgreSQL (Supabase, Neon), whose keys are in browsers.
 STRANGERS = ("anon", "anonymous", "authenticated")
-# The same plus the server-side role: default privileges grant these roles every new object in ``public``.
+# The same plus the server-side role: default privileges open every new object in ``public`` to these roles.
 API_ROLES = (*STRANGERS, "service_role")
 # Our policy identifies our tables; a partition attached by hand may lack it.
 _OPEN = """

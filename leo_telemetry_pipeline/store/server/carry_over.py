@@ -32,7 +32,7 @@ def carry_over(connection) -> None:
     objects = _objects()
     # The script creates a trigger that calls this function.
     apply("functions/telemetry_close_item")
-    # The comments of today's tables name columns of both.
+    # Both scripts come first, since the comments on today's tables name columns that they add.
     run_sql(schema_objects.text("unreleased") + schema_objects.text("microseconds"))
     existing = [name for name in objects if exists(name)]
     kept = [name for name in existing if name.startswith("tables/")]

@@ -37,8 +37,8 @@ _PATIENCE = {"DAGSTER_GRPC_TIMEOUT_SECONDS": "600", "DAGSTER_GRPC_SHUTDOWN_GRACE
 class Daemon:
     """State of the Dagster daemon of this home.
 
-    ``beats``: it sends heartbeats. ``checks_queue``: it did so recently, without an error. ``failing``: (name, reason)
-    of our sensors and schedules whose last tick failed, and of the daemon itself.
+    ``beats``: it sends heartbeats. ``checks_queue``: it checked the queue recently, without an error. ``failing``:
+    (name, reason) of our sensors and schedules whose last tick failed, and of the daemon itself.
     """
 
     beats: bool = False

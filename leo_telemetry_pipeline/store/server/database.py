@@ -136,7 +136,8 @@ class Database:
                 " set_config('jit', 'off', true),"
                 # Our sorts fit in it; with the server's default they would spill to disk.
                 " set_config('work_mem', '32MB', true),"
-                # A day without statistics, just imported, would be taken for small and joined by nested loops.
+                # The planner takes a day without statistics, such as one just imported, for small, and would use nested
+                # loops.
                 " set_config('enable_nestloop', 'off', true)",
                 (f"{max(1, int(seconds * 1000))}ms",),
             )

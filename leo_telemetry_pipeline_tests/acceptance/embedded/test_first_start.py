@@ -19,7 +19,7 @@ pytestmark = sees_processes
 
 def test_many_first_starts_at_once_all_succeed(place: Place):
     """Lost: two sessions that begin at the same moment break the home they share."""
-    for _ in range(3):  # the database is created, then started, and stopped by the last one
+    for _ in range(3):  # the first round creates the database, the others start it
         every = [
             subprocess.Popen(
                 processes.command("runs"),
@@ -94,7 +94,7 @@ def test_an_incomplete_data_folder_is_created_again(used: Place, lacks: str):
     data = used.home / "database"
     if lacks == "PG_VERSION":
         (data / "PG_VERSION").unlink()
-    else:  # killed after the password was written, before the server's sockets were configured
+    else:  # the start was killed after the password was written, before the server's sockets were configured
         conf = data / "postgresql.conf"
         conf.write_text(conf.read_text().replace("include 'leo.conf'\n", ""))
         (data / "leo.conf").unlink()

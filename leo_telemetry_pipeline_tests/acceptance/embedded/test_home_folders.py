@@ -16,7 +16,7 @@ pytestmark = sees_processes
 
 
 def test_a_home_may_have_a_persons_name(folder: Path):
-    """Lost: users whose home folder has a space, an umlaut or a quote in its name."""
+    """Lost: nothing works for users whose home folder has a space, an umlaut or a quote in its name."""
     place = Place(folder / "home" / "it's 100% mine; ö & [x]")
     assert place.run("migrate").code == 0
     done = place.run("analyze")
@@ -38,7 +38,7 @@ def test_a_name_that_postgresql_cannot_handle_is_refused(folder: Path, name: str
 
 
 def test_the_longest_home_works_and_a_longer_one_is_refused(folder: Path):
-    """Lost: an obscure message about sockets from PostgreSQL, or a server that listens elsewhere."""
+    """Lost: users get an obscure message about sockets from PostgreSQL, or a server that listens elsewhere."""
     longest = LONGEST_SOCKET - len("/run/.s.PGSQL.5432")
     fits = Place(folder / "home" / ("x" * (longest - len(f"{folder}/home/"))))
     assert len(str(fits.home)) == longest
@@ -76,7 +76,7 @@ def unwritable(folder: Path) -> Iterator[tuple[Place, str]]:
 
 
 def test_a_home_that_cannot_be_written_is_named(folder: Path):
-    """Lost: "Permission denied" without the folder and the setting that names it."""
+    """Lost: users see "Permission denied" without the folder and the setting that names it."""
     for place, said in unwritable(folder):
         done = place.run("runs")
         has_line(done, PREFIX + "HOME", str(place.home), said, "choose a folder")

@@ -28,7 +28,7 @@ pytestmark = sees_processes
 
 
 def test_commands_share_the_server_and_the_last_one_out_stops_it(used: Place):
-    """Lost: a command that ends stops the database of another, or the database runs forever."""
+    """Lost: a command that ends stops the database that another one uses, or the database runs forever."""
     with used.user() as second:
         with used.user():
             server = postmaster(used.home)
@@ -91,7 +91,7 @@ def test_a_server_that_restarts_its_own_processes_is_left_alone(used: Place):
 
 
 def test_a_statement_that_outlives_its_server_does_not_keep_it_from_starting(used: Place):
-    """Lost: hours in which PostgreSQL refuses to start because a process has not noticed that its server died."""
+    """Lost: PostgreSQL refuses to start for hours because a process has not noticed that its server died."""
     with used.user() as user, closing(processes.inside(used.home)) as db:
         with db.transaction() as cursor:
             cursor.execute("SELECT pg_backend_pid()")
@@ -116,14 +116,14 @@ def test_a_measured_program_loses_no_span_when_the_server_is_killed():
     """Lost: spans of the seconds until the restart, or the analysis that was queued meanwhile."""
     [figure] = accept_server.run("SIGKILL under program", 11, full=False)
     assert "row after inf" not in figure.measured, figure
-    # On a machine of any speed: all spans, once each, and no process is left.
+    # On a machine of any speed, every span is stored once, and no process is left.
     counted = re.search(r"([\d,]+) of ([\d,]+) spans stored", figure.measured)
     assert counted is not None
     assert counted[1] == counted[2] != "0"
     assert "left running" not in figure.measured
 
 
-# Root, who may signal every process, tries only the worst kinds.
+# As root, which may signal every process, only the most dangerous kinds of files are tried.
 STALE = {
     "root": (stale_files.PROGRAM, stale_files.SERVER, stale_files.BROKEN),
     "ordinary user": tuple(kind for kind in stale_files.ALL if kind not in (stale_files.GARBAGE, stale_files.TORN)),

@@ -59,7 +59,7 @@ def test_a_hanging_disk_does_not_delay_the_exit_and_its_spans_are_counted_as_los
 
 
 def test_a_slow_disk_does_not_delay_the_exit_and_unwritten_spans_are_counted_as_lost(make_away, folder, monkeypatch):
-    """Lost: how many of the last spans were lost."""
+    """Lost: nobody learns how many of the last spans were lost."""
     write = os.write
 
     def crawl(fd: int, content: bytes) -> int:

@@ -72,7 +72,7 @@ HANGS = pytest.mark.only_on(EMBEDDED, reason="a lock blocks every server in the 
 def test_a_program_that_waits_for_a_hanging_database_does_not_keep_spans_only_in_memory(
     make, db, folder, monkeypatch, wait, durable
 ):
-    """Lost: 13,000 of 15,000 spans of a program that is killed while it waits for the database."""
+    """Lost: most spans of a program that is killed while it waits for the database."""
     monkeypatch.setattr(worker_thread, "PATIENCE_S", 600.0)
     writer = make(durable=durable)
     with db.transaction() as cursor:
@@ -119,7 +119,7 @@ def test_attempts_back_off_while_the_database_is_away(make_away, no_door):
 
 
 def test_spans_that_neither_database_nor_disk_takes_are_counted_by_reason(make_away, folder):
-    """Lost: that spans were lost, and why."""
+    """Lost: nobody learns that spans were lost, or why."""
     writer = make_away(spool_bytes=50_000)
     for _ in range(10):
         emit(writer, 100)

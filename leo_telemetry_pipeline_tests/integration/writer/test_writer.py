@@ -123,7 +123,7 @@ def test_operations_that_never_end_are_not_kept_forever(make, monkeypatch):
 
 
 def test_long_operations_are_shown_until_they_end(make, db):
-    """Lost: which operation hangs right now."""
+    """Lost: nobody sees which operation hangs right now."""
     writer = make(open_after_s=0.3)
     tracer = Tracer(writer)
     with tracer.handoff("short"):

@@ -145,7 +145,7 @@ def test_an_item_names_dimension_p50_baseline_window_and_traces():
 
 
 def test_an_item_without_evidence_says_so():
-    """Lost: a sentence without an end."""
+    """Lost: an item ends in an incomplete sentence."""
     assert "none kept" in decide([bottleneck("A", evidence_trace_ids=[])]).create[0].description
 
 

@@ -36,7 +36,7 @@ def test_separating_attributes_are_named_with_their_shares_best_first():
 
 
 def test_a_separator_reads_as_a_sentence():
-    """Lost: percentages without the number that they refer to."""
+    """Lost: people see percentages without the number that they refer to."""
     assert str(Separator("model", "opus-5", 0.92, 0.1)) == "model=opus-5: 92 % of slow spans, 10 % of the others"
     assert str(Separator("retries", ">= 2", 0.5, 0.0)) == "retries >= 2: 50 % of slow spans, 0 % of the others"
 
@@ -56,7 +56,7 @@ def test_ids_are_left_out_even_if_each_slow_span_has_its_own():
 
 
 def test_at_most_three_attributes_are_named_once_each():
-    """Lost: a list of all attributes, with every limit of the same number."""
+    """Lost: people get a list of all attributes, with every limit of the same number."""
     is_slow = np.arange(200) < 100
     made = [{name: int(slow) * 5 + n % 3 for name in "abcde"} for n, slow in enumerate(is_slow)]
     assert [each.name for each in separate(made, is_slow)] == ["a", "b", "c"]
@@ -64,14 +64,14 @@ def test_at_most_three_attributes_are_named_once_each():
 
 
 def test_an_attribute_that_only_slow_spans_have_separates_by_itself():
-    """Lost: a flag that is written only when it is true."""
+    """Lost: a flag that is written only when it is true is never named."""
     is_slow = np.arange(100) < 40
     [found] = separate([{"degraded": True} if slow else {} for slow in is_slow], is_slow)
     assert (found.value, found.slow_share, found.other_share) == ("true", 1.0, 0.0)
 
 
 def test_too_few_spans_or_no_attributes_give_no_answer_and_no_error():
-    """Lost: an analysis that fails on a dimension with three slow spans."""
+    """Lost: an analysis fails on a dimension with three slow spans."""
     assert separate([{"model": "x"}] * 3 + [{"model": "y"}] * 90, [True] * 3 + [False] * 90) == []
     assert separate([None] * 20, [True, False] * 10) == []
     assert separate([], []) == []

@@ -55,7 +55,7 @@ def scored(brier: float, *, count: int = 100, horizon: int | None = None) -> Sco
 
 
 def test_a_forecast_of_drifts_is_better_than_every_rule_and_the_verdict_says_so():
-    """Lost: the forecast's advantage over a glance at today, or the report of it."""
+    """Lost: the forecast's advantage over a look at today's state, or the report of that advantage."""
     tested = backtest_of_drifts()
     everything, week, fortnight = tested.scores
     assert (everything.horizon_days, week.horizon_days, fortnight.horizon_days) == (None, 7, 14)
@@ -75,7 +75,7 @@ def test_the_verdict_says_when_a_rule_is_as_good():
 
 
 def test_unpredictable_noise_does_not_score_well():
-    """Lost: a verdict that is always good news."""
+    """Lost: the verdict is always good news."""
     rng = np.random.default_rng(5)
     histories = [history(1400 * np.exp(0.3 * rng.normal(size=90)), f"K{index}") for index in range(10)]
     tested = backtest(histories, TODAY)
@@ -83,7 +83,7 @@ def test_unpredictable_noise_does_not_score_well():
 
 
 def test_later_days_do_not_change_a_forecast():
-    """Lost: a backtest that knows the future and promises too much."""
+    """Lost: a backtest knows the future and promises too much."""
     origin = TODAY - 28
     changed = [
         ForecastInput(
@@ -158,7 +158,7 @@ def test_calibration_of_one_sided_outcomes_is_finite_and_never_turns_likely_into
 
 
 def test_only_the_dimensions_with_the_most_time_are_tested():
-    """Lost: a nightly job whose duration grows with the number of dimensions."""
+    """Lost: the duration of a nightly job grows with the number of dimensions."""
     histories = [history(np.full(90, 1000.0), str(index), week_ms=index) for index in range(5)]
     assert set(backtest(histories, TODAY, most=2).pairs["dimension_key"]) == {"3", "4"}
 

@@ -160,12 +160,12 @@ def test_no_results_give_no_judgements():
     judged = judge(measured(), configured())
     assert (judged, bottlenecks.found(judged)) == ([], [])
     assert bottlenecks.count_outcomes(judged) == dict.fromkeys(
-        ("ok", "bottleneck", "too_few", "no_baseline", "switched_off", "pooled", "shared"), 0
+        (*bottlenecks.JUDGED, "too_few", "no_baseline", "switched_off", "pooled", "shared"), 0
     )
 
 
 def test_pooled_keys_are_not_a_bottleneck():
-    """Lost: an item about a dimension without a name."""
+    """Lost: people get an item about a dimension without a name."""
     judged = judge(
         measured(("gate", OTHER_KEYS, 900.0, 50), ("gate", "A", 900.0, 50)),
         configured(("gate", OTHER_KEYS, True, 100.0, 2.0, None), ("gate", "A", True, 100.0, 2.0, None)),
@@ -184,3 +184,13 @@ def test_a_name_that_services_share_is_left_to_the_dimensions_of_each():
         {("operation", "GET")},
     )
     assert outcomes(judged) == {"GET": "shared"}
+
+
+def test_what_the_largest_dimension_without_a_baseline_lacks_is_said():
+    """Lost: "0 of 10 spans" next to 280 spans, although days are missing."""
+    young = Guard("enough_days", False, 9, 14, "9 days with spans, 14 are needed")
+    newer = Guard("enough_days", False, 2, 14, "2 days with spans, 14 are needed")
+    own = [Judgement("gate", "A", (young,)), Judgement("gate", "B", (newer,))]
+    judged = bottlenecks.judge(measured(("gate", "A", 100.0, 280), ("gate", "B", 100.0, 20)), [], own, 10)
+    assert bottlenecks.lacking(judged, own) == young.says
+    assert bottlenecks.lacking([], own) is None

@@ -100,7 +100,7 @@ def test_zeros_count_and_are_interpolated_like_other_values():
 
 
 def test_percentiles_are_in_order():
-    """Lost: a P50 above the P90 in a table."""
+    """Lost: a table shows a P50 above the P90."""
     rng = np.random.default_rng(7)
     for _ in range(50):
         values = rng.lognormal(6, 2, rng.integers(1, 40)).astype(int).tolist()
@@ -127,5 +127,5 @@ def test_the_method_changes_only_above_the_limit():
 
 
 def test_the_history_is_used_if_spans_are_no_longer_stored():
-    """Lost: the P50 of a quarter would be that of the half that is not archived."""
+    """Lost: the P50 of a quarter would be that of the days whose spans are still stored."""
     assert p50.method(10, 500_000, all_stored=False) == "histogram"

@@ -125,7 +125,7 @@ def test_waiting_for_a_person_is_not_work_and_directly_below_the_dimension_not_j
 
 
 def test_neither_noise_nor_one_hung_trace_is_a_part():
-    """Lost: an item about the step in which a single trace hung."""
+    """Lost: people get an item about the step in which a single trace hung."""
 
     def hung(spans: pd.DataFrame) -> pd.DataFrame:
         spans.loc[(spans["trace_id"] == 7) & (spans["span_type"] != "tool"), "duration_ms"] += 9_000_000
@@ -169,7 +169,7 @@ def shares_of_one(found: Attribution | None) -> dict[tuple[str, str], float]:
 
 
 def test_the_line_names_the_largest_parts_and_its_percentages_sum_up_to_100():
-    """Lost: three shares of 33 %, and people ask where the rest went."""
+    """Lost: people see three shares of 33 % and ask where the rest went."""
     parts = tuple(AddedPart("span", f"gate:{n}", 1 / 3, 1.0, 1.0) for n in range(3))
     assert (
         line(Attribution("handoff", "H", 400, 9, 9, parts))
@@ -201,7 +201,7 @@ def slow(*dimensions: tuple[str, str, float]) -> list[Bottleneck]:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_one_cause_of_thirty_bottlenecks_is_one_item_with_all_of_them(seed):
-    """Lost: thirty items for one slow sub-agent."""
+    """Lost: one slow sub-agent opens thirty items."""
     made = incidents.one_cause(np.random.default_rng(seed))
     [cause], _ = causes_of(made.slow, forest_of(made.window), forest_of(made.baseline))
     assert len(cause.members) == len(made.slow) >= 30
@@ -218,7 +218,7 @@ def test_two_causes_two_days_apart_stay_separate():
 
 
 def test_a_step_that_is_slow_for_only_one_sd_type_is_named_by_the_combined_dimension():
-    """Lost: an item about a gate that is slow only for refactorings."""
+    """Lost: an item is about a whole gate that is slow only for refactorings."""
     window = forest_of(traces(PLAIN, [Slowdown(G, 90_000, sd_type="refactor")], 1, 200))
     baseline = forest_of(traces(PLAIN, (), 2, 200))
     assert only_of(window, baseline, G, "sd_type") == "refactor"
@@ -230,7 +230,7 @@ def test_a_step_that_is_slow_for_only_one_sd_type_is_named_by_the_combined_dimen
 
 
 def test_a_step_that_is_slow_for_all_sd_types_is_named_without_them():
-    """Lost: five items for one gate, one per SD type."""
+    """Lost: one gate gets five items, one per SD type."""
     window, baseline = forest_of(traces(PLAIN, [Slowdown(G, 90_000)], 1, 200)), forest_of(traces(PLAIN, (), 2, 200))
     assert only_of(window, baseline, G, "sd_type") is None
     worst = forest_of(traces(PLAIN, [Slowdown(G, 30_000), Slowdown(G, 60_000, sd_type="docs")], 1, 200))
@@ -330,7 +330,7 @@ def test_one_slow_service_is_named_whatever_its_spans_and_callers_are_called():
 
 
 def test_what_own_time_is_and_whose_queue_it_is_are_said():
-    """Lost: "own time 100 %" and "waiting in queue 100 %", and nobody knows of what."""
+    """Lost: people see "own time 100 %" or "waiting in queue 100 %", and do not know of what."""
     alone = compared(tree((H, -1, 10_000)), tree((H, -1, 90_000)))
     assert line(alone).endswith("own time (no spans below it) 100 %")
     beside = compared(PLAIN, PLAIN, [Slowdown(H, 60_000)])
@@ -339,7 +339,7 @@ def test_what_own_time_is_and_whose_queue_it_is_are_said():
 
 
 def test_the_headline_is_about_the_same_numbers_as_the_parts_or_says_otherwise():
-    """Lost: "-4 s: gate:G 100 %", or +39 s next to parts of +7 s, and people ask which is right."""
+    """Lost: people see "-4 s: gate:G 100 %", or +39 s next to parts of +7 s, and ask which is right."""
     part = AddedPart("span", G, 1.0, 1.0, 1.0)
     alike = Attribution("handoff", "H", 41_000.0, 100, 100, (part,), 45_000.0)
     assert line(alike, added_ms=39_400.0) == "handoff:H +39 s: gate:G 100 %"

@@ -29,7 +29,7 @@ def is_plain(change: ChangePoint) -> bool:
 
 
 def test_a_step_is_found_with_its_onset_size_and_interval():
-    """Lost: that work got slower, since when, and by how much."""
+    """Lost: nobody learns that work got slower, since when, or by how much."""
     values = noisy(1, 120)
     values[70:] *= 1.5
     [change] = changes.find(values)
@@ -69,7 +69,7 @@ def test_a_past_slow_week_is_found_and_does_not_hide_a_later_change():
 
 
 def test_three_clearly_slower_points_at_the_end_are_enough_and_two_are_not():
-    """Lost: detection within three days, or an alarm for every two slow days."""
+    """Lost: a change is not found within three days, or every two slow days cause an alarm."""
     values = noisy(4, 63)
     values[60:] *= 2
     assert [change.at for change in changes.find(values)] == [60]
@@ -84,7 +84,7 @@ def test_outliers_of_any_size_are_not_a_change():
 
 
 def test_three_points_of_the_slower_mode_in_a_row_are_not_a_change():
-    """Lost: false alarms on gates that are either cached or not, which is most gates."""
+    """Lost: gates whose result is sometimes cached, as with most gates, cause false alarms."""
     rng = np.random.default_rng(6)
     values = noisy(6, 100) * np.where(rng.random(100) < 0.2, 2.0, 1.0)
     values[97:] = 200 * np.exp(0.1 * rng.standard_normal(3))
@@ -92,7 +92,7 @@ def test_three_points_of_the_slower_mode_in_a_row_are_not_a_change():
 
 
 def test_autocorrelated_series_are_rarely_taken_for_steps():
-    """Lost: false alarms if a day's load resembles the day before."""
+    """Lost: days whose load resembles that of the day before cause false alarms."""
     found = changes.find_all([Series(remembering(seed, 200)) for seed in range(100)])
     assert sum(map(bool, found)) <= 3
 
@@ -131,20 +131,20 @@ def test_points_with_few_spans_weigh_less():
 
 @pytest.mark.parametrize("points", [0, 1, 2, 7, 8, 40, 100])
 def test_a_constant_series_of_any_length_has_no_change(points: int):
-    """Lost: an analysis that fails on the simplest dimension."""
+    """Lost: an analysis fails on the simplest dimension."""
     assert changes.find(np.full(points, 5.0)) == []
     assert changes.find(np.zeros(points), np.ones(points), MONDAY + np.arange(points)) == []
 
 
 def test_a_step_in_a_series_without_noise_is_a_change():
-    """Lost: the clearest changes, because of a division by zero noise."""
+    """Lost: the clearest changes are missed, because of a division by zero."""
     [change] = changes.find([20.0] * 20 + [30.0] * 5)
     assert (change.at, change.ratio) == (20, pytest.approx(1.5))
     assert is_plain(change)
 
 
 def test_a_step_from_zero_durations_is_a_change_of_finite_size():
-    """Lost: sub-millisecond work that became slow; zero has no logarithm."""
+    """Lost: sub-millisecond work that became slow is not found, because zero has no logarithm."""
     [change] = changes.find([0.0] * 20 + [30.0, 31.0, 29.0, 30.0, 32.0])
     assert change.at == 20
     assert is_plain(change)
@@ -182,7 +182,7 @@ def test_the_critical_score_has_the_configured_p_value():
 
 
 def test_a_clear_step_is_found_in_five_weeks_despite_random_autocorrelation():
-    """Lost: after a month of use, 1 in 20 threefold slowdowns would be missed."""
+    """Lost: after a month of use, several in a hundred slowdowns by a factor of 3.5 would be missed."""
     series = []
     for seed in range(100):
         values = noisy(seed, 35)

@@ -125,7 +125,7 @@ def test_swapping_the_sides_inverts_verdict_and_numbers():
 
 
 def test_equal_input_gives_equal_numbers():
-    """Lost: a verdict that changes when repeated."""
+    """Lost: a verdict changes when it is repeated."""
     rng = np.random.default_rng(7)
     a, b = side_of(drawn(rng, 7, 50)), side_of(drawn(rng, 6, 50), 11)
     assert compare.compare(a, b, GAMMA) == compare.compare(a, b, GAMMA)
@@ -148,7 +148,7 @@ def test_equal_input_gives_equal_numbers():
     ids=["constant", "constants", "zeros", "from zero", "to zero", "a day", "a span", "few", "outlier", "least"],
 )
 def test_unusual_sides_have_a_defined_answer(a: list[list[float]], b: list[list[float]], verdict: str):
-    """Lost: a crash or a NaN for dimensions that never vary, take no time, or rarely run."""
+    """Lost: dimensions that never vary, take no time, or rarely run cause a crash or a NaN."""
     found = compare.compare(side_of(a), side_of(b, 100), GAMMA)
     assert found.p50.verdict == verdict
     for one in (found.p50, found.p90):

@@ -174,7 +174,7 @@ def frames(draw: st.DrawFn) -> pd.DataFrame:
 
 @given(frames())
 def test_times_on_the_path_sum_up_to_the_duration_and_are_not_negative(frame):
-    """Lost: shares of more than 100 %, from traces with wrong clocks."""
+    """Lost: traces with wrong clocks yield shares of more than 100 %."""
     trees = forest_of(frame)
     for top in range(len(trees.keys)):
         steps = critical_path(trees, top)

@@ -54,7 +54,7 @@ def probabilities(p50: np.ndarray) -> list[float]:
 
 
 def test_a_stable_dimension_is_forecast_to_stay_on_its_side_of_the_threshold():
-    """Lost: forecasts worse than a glance at the last week."""
+    """Lost: forecasts are worse than a look at the last week."""
     below, above = probabilities(noisy(STILL)), probabilities(noisy(STILL * 2))
     assert len(below) == len(above) == len(HORIZONS)
     assert max(below) < 0.1
@@ -75,7 +75,7 @@ def test_a_drift_is_forecast_before_it_crosses_the_threshold():
 
 
 def test_a_new_level_replaces_the_old_one_after_a_few_days():
-    """Lost: after a step, weeks of forecasts halfway between both levels."""
+    """Lost: for weeks after a step, forecasts lie halfway between both levels."""
     stepped = np.where(np.arange(90) < 80, 1000.0, 1800.0)
     week, _ = forecast_of(noisy(stepped))
     assert week.probability is not None
@@ -92,7 +92,7 @@ def test_one_huge_outlier_does_not_forecast_a_bottleneck():
 
 
 def test_the_interval_contains_the_median_and_grows_with_the_horizon():
-    """Lost: a forecast that is as certain for two weeks as for one."""
+    """Lost: a forecast is as certain for two weeks as for one."""
     week, fortnight = forecast_of(noisy(STILL))
     widths = []
     for row in (week, fortnight):
@@ -106,7 +106,7 @@ def test_the_interval_contains_the_median_and_grows_with_the_horizon():
 
 
 def test_the_interval_covers_nine_in_ten_future_weeks():
-    """Lost: intervals that are too narrow to trust or too wide to use."""
+    """Lost: intervals are too narrow to trust or too wide to use."""
     held = 0
     for seed in range(60):
         p50 = noisy(np.full(97, 1000.0), seed)
@@ -204,7 +204,7 @@ def test_the_dimensions_with_the_most_time_that_can_be_forecast_are_chosen():
 
 
 def test_days_after_today_and_invalid_values_are_ignored():
-    """Lost: a backtest that knows the future, and a forecast spoiled by one invalid row."""
+    """Lost: a backtest knows the future, or one invalid row spoils a forecast."""
     known = noisy(STILL)
     later = history(np.concatenate([known, np.full(20, 9000.0)]))
     later = replace(later, days=later.days + 20)
@@ -253,7 +253,7 @@ def test_the_p50_of_a_window_is_the_median_of_its_days_weighted_by_spans():
 
 
 def test_a_nan_multiplier_is_not_a_threshold():
-    """Lost: a probability of crossing a threshold that does not exist."""
+    """Lost: people see the probability of crossing a threshold that does not exist."""
     assert why_not(replace(history(STILL), multiplier=float("nan")), TODAY) == NO_BASELINE
 
 

@@ -80,7 +80,7 @@ def test_a_longer_prompt_is_named_with_a_later_first_token():
     ],
 )
 def test_uncertain_explanations_are_not_given(after: Forest, before: Forest):
-    """Lost: a guess that reads like a measurement."""
+    """Lost: a guess reads like a measurement."""
     assert sentences(after, before) == []
 
 

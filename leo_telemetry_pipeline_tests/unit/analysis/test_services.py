@@ -61,11 +61,11 @@ def called(*calls: tuple[str, str, float], times: int = 9) -> Forest:
 @pytest.mark.parametrize(
     ("since", "said"),
     [
-        # All calls to one service, but not those of its callers to others.
+        # Calls to one service are slower, but not those of its callers to other services.
         ([9, 900, 9, 9], {("a", "b"): "calls to b", ("a", "c"): "calls to c"}),
-        # What b sends is late: its answers and its own calls.
+        # All that b sends is late: its answers and its own calls.
         ([9, 900, 900, 900], {("a", "b"): "calls to and from b", ("b", "d"): "calls to and from b"}),
-        # Only its own calls, to any service.
+        # Only b's own calls, to any service, are slower.
         ([9, 9, 900, 900], {("b", "d"): "calls from b", ("b", "e"): "calls from b", ("a", "b"): "calls to b"}),
     ],
 )

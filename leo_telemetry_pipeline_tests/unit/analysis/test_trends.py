@@ -48,7 +48,7 @@ def test_days_are_placed_correctly_whatever_portion_they_are_in():
 
 
 def test_no_rows_are_days_without_spans():
-    """Lost: a crash in a new installation."""
+    """Lost: a new installation crashes."""
     found = trends.daily([], 1, 3, GAMMA)
     assert found.count.sum() == 0
     assert np.isnan(found.p50_ms).all()
@@ -125,7 +125,7 @@ def test_a_long_period_fits_on_one_line():
     ("ratio", "text"), [(1.52, "+52 %"), (0.62, "-38 %"), (1.0, "+0 %"), (3.44, "3.4x"), (5.0, "5x")]
 )
 def test_ratios_are_percentages_or_factors(ratio: float, text: str):
-    """Lost: +900 % instead of 10x."""
+    """Lost: people see +900 % instead of 10x."""
     assert percent(ratio) == text
 
 
@@ -161,7 +161,7 @@ def test_zeros_and_single_days_can_be_plotted(p50_ms: float):
 
 
 def test_an_empty_plot_says_that_there_are_no_spans():
-    """Lost: a division by zero after a step was removed."""
+    """Lost: the chart of a dimension whose spans have ended fails with a division by zero."""
     assert (
         charts.trend("gate:A", FIRST, trends.daily([], 1, 3, GAMMA), 0, NONE) == "`gate:A` has no spans in these days."
     )

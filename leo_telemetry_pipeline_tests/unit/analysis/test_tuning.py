@@ -144,14 +144,14 @@ def test_the_last_level_of_four_weeks_is_used_and_a_step_up_is_marked(step: floa
     ],
 )
 def test_too_few_days_give_no_suggestion_and_say_why(one: Past, reason: str):
-    """Lost: a threshold based on noise, or a missing suggestion without a reason."""
+    """Lost: people get a threshold based on noise, or no suggestion and no reason for that."""
     found = suggested(one)
     assert (found.multiplier, found.baseline_p50_ms, found.reason) == (None, None, reason)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 250.0])
 def test_constant_days_get_the_smallest_multiplier(value: float):
-    """Lost: NaN for dimensions with constant or zero durations."""
+    """Lost: dimensions with constant or zero durations get NaN."""
     alike = np.full(60, value)
     weeks = np.where(np.arange(60) < 6, np.nan, value)
     found = suggested(replace(past(noisy(60, 1000)), p50_ms=alike, week_p50_ms=weeks))

@@ -85,7 +85,7 @@ def test_no_part_starts_after_the_time_limit(kept: Path, monkeypatch: pytest.Mon
 
 
 def test_the_page_names_line_seed_and_commit_in_the_order_of_lines() -> None:
-    """Lost: figures that cannot be reproduced."""
+    """Lost: figures cannot be reproduced."""
     late, early = (Figure(line, "what", "required", "measured", True) for line in ("11.10", "11.9"))
     page = figures.page([Part("it", "first", 7, "abc1234", "2026-11-29", 3, (late, early))])
     rows = [line for line in page.splitlines() if line.startswith("| 11.")]
@@ -94,7 +94,7 @@ def test_the_page_names_line_seed_and_commit_in_the_order_of_lines() -> None:
 
 
 def test_every_trial_names_its_parts() -> None:
-    """Lost: trials that make accept cannot run."""
+    """Lost: there is a trial that `make accept` cannot run."""
     for name, trial in accept._trials([]).items():
         assert trial.parts(True), name
         assert trial.parts(False), name

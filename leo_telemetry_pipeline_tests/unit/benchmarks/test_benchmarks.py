@@ -52,7 +52,7 @@ def test_a_budget_over_the_reference_limits_the_difference() -> None:
 
 
 def test_a_reference_that_measured_nothing_is_beaten_by_anything() -> None:
-    """Lost: a whole run, because of a division by zero where the reference found nothing."""
+    """Lost: a whole run fails because of a division by zero where the reference found nothing."""
     above = Budget(1.0, at_least=True, timed=False)
     beaten = judge("F1", 0.8, "F1", above, Options(), reference=("otava", 0))
     assert (beaten.ratio, beaten.passed) == (None, True)
@@ -64,7 +64,7 @@ def test_a_reference_that_measured_nothing_is_beaten_by_anything() -> None:
     [(0.094, "ms", "0.094 ms"), (4.762, "us", "4.76 us"), (42.71, "us", "42.7 us"), (34647.2, "/s", "34,647/s")],
 )
 def test_amounts_have_three_significant_digits(value: float, unit: str, text: str) -> None:
-    """Lost: small numbers that read as 0, large ones that cannot be read."""
+    """Lost: small numbers read as 0, and large ones cannot be read."""
     assert table.amount(value, unit) == text
 
 
@@ -127,7 +127,7 @@ def test_a_run_prints_one_table_and_exits_with_1_if_a_script_fails(
 
 
 def test_an_unknown_benchmark_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Lost: a typo measures nothing and passes."""
+    """Lost: a run with a typo in a name measures nothing and passes."""
     (tmp_path / "bench_good.py").touch()
     with pytest.raises(SystemExit) as stopped:
         run.main(["god"], tmp_path)

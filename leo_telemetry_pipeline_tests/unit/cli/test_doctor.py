@@ -106,14 +106,14 @@ def test_no_worker_is_required_if_another_dagster_executes_analyses() -> None:
 
 
 def test_removed_attributes_are_named() -> None:
-    """Lost: why an attribute never arrives."""
+    """Lost: nobody learns why an attribute never arrives."""
     [verdict] = [each for each in judge(replace(HEALTHY, removed=(("http.url", 12),))) if each.name == "redaction"]
     assert "http.url (12)" in verdict.state
     assert verdict.remedy == ""
 
 
 def test_folded_names_are_shown() -> None:
-    """Lost: why nothing is judged under the name that the program gave."""
+    """Lost: nobody learns why nothing is judged under the name that the program gave."""
     verdict = verdict_on("names", folded=("operation:GET /users/{id}", *(f"job:{n} {{id}}" for n in "abcdefghi")))
     assert "judged together: operation:GET /users/{id}, job:a {id}, " in verdict.state
     assert verdict.state.endswith(" and 2 more")
@@ -134,14 +134,14 @@ def verdict_on(part: str, **change: Any) -> Verdict:
 
 
 def test_torn_lines_are_reported_without_a_remedy() -> None:
-    """Lost: a red line that nothing can turn green."""
+    """Lost: the doctor shows a red line that nothing can turn green."""
     verdict = verdict_on("losses", losses={"torn": 2})
     assert "2 torn (a program was killed while writing)" in verdict.state
     assert verdict.remedy == ""
 
 
 def test_the_query_for_quarantined_lines_is_shown() -> None:
-    """Lost: why lines were quarantined."""
+    """Lost: nobody learns why lines were quarantined."""
     verdict = verdict_on("collection", quarantined=2)
     assert 'leo-telemetry psql -c "SELECT source, line, reason FROM telemetry_quarantine"' in verdict.state
     assert verdict.remedy == ""

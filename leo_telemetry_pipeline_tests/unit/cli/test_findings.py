@@ -88,10 +88,13 @@ def test_no_bottleneck_and_too_little_data_are_distinguished() -> None:
     assert last.output_ref is not None
     output = last.output_ref | {"dimensions_evaluated": 0, "largest_sample": 4, "needed_sample": 10}
     assert shown(replace(last, output_ref=output)).splitlines()[1] == "  Not enough data yet: 4 of 10 spans"
+    output |= {"largest_sample": 280, "lacking": "9 days with spans, 14 are needed"}
+    line = shown(replace(last, output_ref=output)).splitlines()[1]
+    assert line == "  Not enough data yet: 9 days with spans, 14 are needed"
 
 
 def test_folded_and_shared_names_are_reported() -> None:
-    """Lost: why a name with an id has no judgement of its own."""
+    """Lost: nobody learns why a name with an id has no judgement of its own."""
     last = run()
     assert last.output_ref is not None
     folded = ["operation:GET /users/{id}", *(f"job:{n}-{{uuid}}" for n in "abcdef")]

@@ -46,7 +46,7 @@ LEAD = bottleneck(
 
 
 def test_measured_changes_follow_the_added_time() -> None:
-    """Lost: whether a slow model starts late, writes slowly or writes more."""
+    """Lost: nobody sees whether a slow model starts late, writes slowly or writes more."""
     found = bottleneck("llm", "opus", measured=["time to first token 4.5 s, was 1.5 s; the rest is not slower"])
     [lines] = verbose(found).values()
     at = lines.index("What its spans show: time to first token 4.5 s, was 1.5 s; the rest is not slower")
@@ -94,7 +94,7 @@ def test_all_bottlenecks_are_shown() -> None:
 
 
 def test_onset_certainty_and_cause_are_shown() -> None:
-    """Lost: whether it is noise or a regression, and where to look."""
+    """Lost: nobody sees whether a finding is noise or a regression, or where to look."""
     lines = verbose(DESIGN)["subagent:DESIGN"]
     assert lines[1] == "Slower since 2026-02-05; steady work looks slower by chance in at most 1 of 8,100 analyses"
     assert lines[2] == "Where the added time goes: subagent:DESIGN +10 s: own time 100 %"
@@ -124,7 +124,7 @@ def test_a_member_refers_to_its_cause() -> None:
 
 
 def test_missing_onset_cause_and_item_leave_no_gap() -> None:
-    """Lost: output with None for unknown values, or an error for older runs."""
+    """Lost: the output has None for unknown values, or older runs cause an error."""
     old = bottleneck("gate", "A B", baseline_source="configured", multiplier=2.0)
     for name in ("onset_day", "p_value", "why", "set_apart_by", "cause", "lost_ms_a_week"):
         del old[name]

@@ -38,7 +38,7 @@ def shown(*of: list[dict]) -> list[str]:
 
 
 def test_open_prompts_and_sub_agents_are_shown_with_their_session():
-    """Lost: what a session has been doing for ten minutes."""
+    """Lost: nobody sees what a session has been doing for ten minutes."""
     first, second = shown(notes(submit(600), agent(125)))
     assert first.split() == [
         "10",
@@ -52,7 +52,7 @@ def test_open_prompts_and_sub_agents_are_shown_with_their_session():
 
 
 def test_finished_operations_are_not_shown():
-    """Lost: a list that only grows."""
+    """Lost: the list only grows."""
     assert shown(notes(submit(600), agent(125), agent(60, "SubagentStop"), (30, {"hook_event_name": "Stop"}))) == []
     [left] = shown(notes(submit(600), agent(125), agent(60, "SubagentStop")))
     assert "handoff:claude_code.interaction" in left
@@ -81,7 +81,7 @@ def test_open_operations_are_available_as_data():
 
 @pytest.mark.parametrize("until", range(1, 16))
 def test_a_recorded_session_is_readable_at_every_moment(until: int):
-    """Lost: a traceback when a person wants to know what hangs."""
+    """Lost: a person who wants to know what hangs gets a traceback."""
     lines = [json.loads(line) for line in RECORDED.read_text().splitlines()[:until]]
     made = [hook_notes.note(line["event"], line["at_ms"] * 1_000_000, line["at_ms"] * 1_000_000) for line in lines]
     found = of_sessions([[note for note in made if note]], "", NOW)

@@ -178,7 +178,7 @@ def test_a_cleanup_is_not_interrupted():
 
 
 def test_a_process_whose_start_is_interrupted_is_known():
-    """Lost: a database that its starter does not know of and that nothing stops."""
+    """Lost: nothing stops a database that its starter does not know of."""
     with program(STARTS) as one:
         heard(one, "starting")
         one.send_signal(signal.SIGTERM)

@@ -42,7 +42,7 @@ SLOW = replace(RESULT, outcome="bottleneck", observed_p50_ms=15_000.0, onset_day
 
 
 def test_every_value_and_the_failed_guard_are_shown_for_a_dimension_that_is_not_a_bottleneck():
-    """Lost: why a step that feels slow is not flagged."""
+    """Lost: nobody learns why a step that feels slow is not flagged."""
     assert render(run(), "gate:A", RESULT, None).splitlines() == [
         "gate:A is not a bottleneck",
         "  window      2026-02-02 to 2026-02-09 15:30 UTC, 150 spans (10 needed), P50 5.2s, P90 9s",
@@ -55,8 +55,16 @@ def test_every_value_and_the_failed_guard_are_shown_for_a_dimension_that_is_not_
     ]
 
 
+def test_the_observed_level_is_the_one_that_the_guards_judge():
+    """Lost: 2.5x observed and 2.62x in the guard of the same page, and people ask which is right."""
+    guards = (Guard("large_enough", True, 2.62, 1.15, "2.62 x its baseline"),)
+    own = replace(LEARNED, guards=guards, observed_p50_ms=13_100.0, ratio=2.62, onset_day=date(2026, 2, 5))
+    lines = render(run(), "gate:A", replace(RESULT, learned=own, observed_p50_ms=12_500.0), None).splitlines()
+    assert "  observed    13.1s, since 2026-02-05: 2.62x" in lines
+
+
 def test_onset_certainty_cause_and_item_of_a_bottleneck_are_shown():
-    """Lost: numbers without a next step."""
+    """Lost: people see numbers without a next step."""
     lines = render(run(FOUND), "gate:A", SLOW, FOUND).splitlines()
     assert lines[0] == "gate:A is a bottleneck"
     assert "  observed    15s, since 2026-02-05: 3x" in lines
@@ -82,7 +90,7 @@ def test_no_guards_are_shown_with_a_configured_baseline():
 
 
 def test_too_few_spans_and_too_few_days_are_distinguished():
-    """Lost: "not judged" without the reason."""
+    """Lost: people see "not judged" without the reason."""
     few = replace(RESULT, outcome="too_few", sample_count=4)
     assert render(run(), "gate:A", few, None).startswith("gate:A is not judged: too few spans in the window\n")
     assert "4 spans (10 needed)" in render(run(), "gate:A", few, None)
@@ -102,7 +110,7 @@ def test_too_few_spans_and_too_few_days_are_distinguished():
 
 
 def test_a_dimension_that_was_never_judged_has_no_baseline():
-    """Lost: a traceback for a dimension that an analysis measured but could not judge."""
+    """Lost: a dimension that an analysis measured but could not judge ends in a traceback."""
     nothing = replace(RESULT, outcome=None, baseline_p50_ms=None, baseline_source=None, multiplier=None, learned=None)
     assert render(run(), "gate:A", nothing, None).splitlines()[-1] == "  baseline    none yet"
 
@@ -112,7 +120,7 @@ def moved_to(moved: str) -> Judgement:
 
 
 def test_a_baseline_that_moved_says_why():
-    """Lost: a normal level that looks like a mistake."""
+    """Lost: a normal level looks like a mistake."""
     for moved, said in (
         ("improved", "when work got faster"),
         ("accepted", "an accepted level"),

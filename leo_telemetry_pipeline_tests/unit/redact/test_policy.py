@@ -79,7 +79,7 @@ REMOVED = {
 
 
 def test_from_other_instrumentation_only_harmless_keys_are_kept_and_the_rest_is_counted():
-    """Lost: prompts, commands and file paths, which exporters add by themselves; and why a key is missing."""
+    """Lost: prompts, commands and paths that exporters add by themselves are stored; or a key is silently missing."""
     removed: dict[str, int] = {}
     policy = Policy()
     assert policy.foreign({**FOREIGN, **REMOVED}, removed) == FOREIGN

@@ -11,7 +11,7 @@ from leo_telemetry_pipeline_tests.unit.redact.examples import EVERY_KIND, SECRET
 
 @EVERY_KIND
 def test_truncation_hides_no_secret_from_redaction(kind: str):
-    """Lost: a key, or its first half, at the end of a truncated message."""
+    """Lost: a key, or its first half, can be read at the end of a truncated message."""
     secret = PLAIN[kind]
     pieces = {secret[at : at + 12] for at in range(max(1, len(secret) - 11))}
     size = len(SECRETS[kind])
@@ -31,14 +31,14 @@ def test_a_truncated_text_is_not_truncated_again(given_text, limit):
 
 
 def test_messages_may_quote_values():
-    """Lost: secrets in the reasons of the quarantine, or a reason without the value that is wrong."""
+    """Lost: reasons in the quarantine contain secrets, or lack the value that is wrong."""
     assert shown("12x") == "'12x'"
     assert shown(["a"]) == "\"['a']\""
     assert PLAIN["connection string"] not in shown("x" * 40 + " " + SECRETS["connection string"])
 
 
 def test_the_short_text_of_a_deep_value_has_no_part_of_a_secret():
-    """Lost: the rest of a long key whose middle was left out."""
+    """Lost: the rest of a long key whose middle was left out can be read."""
     made = flat([["x" * 60 + " " + SECRETS["private key"] + "y" * 60]])
     assert "[redacted]" in made
     assert PLAIN["private key"][:10] not in made

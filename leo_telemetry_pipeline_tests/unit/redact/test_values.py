@@ -178,7 +178,7 @@ def test_a_secret_is_found_in_every_place(kind: str, place: str):
     "key", ["password", "API_KEY", "Authorization", "x-auth-token", "clientSecret", "db.cookie", "http.header.cookie"]
 )
 def test_the_whole_value_of_a_key_that_names_a_secret_is_removed(key: str, value: object):
-    """Lost: secrets without a recognizable form, which most passwords are."""
+    """Lost: secrets without a recognizable form, as most passwords are, can be read."""
     assert clean_attributes({key: value}) == {key: "[redacted]"}
     assert clean_attributes({"a": [{"b": {key: value}}]}) == {"a": [{"b": {key: "[redacted]"}}]}
 
@@ -205,7 +205,7 @@ def test_a_key_that_only_mentions_tokens_or_secrets_keeps_its_value(key: str):
 
 
 def test_a_pair_of_key_and_value_is_read_as_one():
-    """Lost: secrets in lists of headers and of OpenTelemetry's attributes."""
+    """Lost: secrets in lists of headers and of OpenTelemetry's attributes can be read."""
     pairs = [{"key": "password", "value": {"stringValue": "hunter2"}}, {"name": "x-api-key", "value": "hunter2"}]
     pairs += [{"Name": "DB_PASSWORD", "Value": "hunter2"}, {"Key": "token", "Value": "hunter2"}]
     pairs += [{"key": "password", "stringValue": "hunter2"}, {"name": "password", "data": ["hunter2"]}]
@@ -228,14 +228,14 @@ def test_a_pair_of_key_and_value_is_read_as_one():
     ids=str,
 )
 def test_a_name_in_a_list_marks_the_next_item_as_a_secret(holder: object):
-    """Lost: passwords in the arguments of programs, and in the headers of requests."""
+    """Lost: passwords in the arguments of programs and in the headers of requests can be read."""
     once = clean_attributes({"a": holder})
     assert "Hunter22" not in json.dumps(once)
     assert clean_attributes(once) == once
 
 
 def test_lists_of_names_and_options_are_unchanged():
-    """Lost: which options a slow command was given."""
+    """Lost: nobody sees which options a slow command was given."""
     kept = {"a": ["cmd", "--password", "--force"], "b": ["token", "password", "name"], "name": "token", "c": "x"}
     assert clean_attributes(kept) == kept
 

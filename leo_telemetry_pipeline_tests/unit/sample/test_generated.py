@@ -14,7 +14,7 @@ from leo_telemetry_pipeline.sample.generated import DAYS, WINDOW_DAYS, generate
 from leo_telemetry_pipeline.span import Span
 
 MIDNIGHT = datetime(2026, 2, 9, tzinfo=UTC)
-# One on each weekday.
+# One date on each weekday.
 DATES = [MIDNIGHT + timedelta(days=23 * step) for step in range(7)]
 SD_TYPES = ("feature", "bugfix", "refactor", "docs", "infrastructure")
 SLOWED = {
@@ -98,12 +98,12 @@ def test_the_history_has_as_many_spans_as_a_team_and_is_distinguished_from_real_
 
 @pytest.mark.parametrize("midnight", DATES, ids=str)
 def test_the_expected_findings_are_the_same_and_clear_on_every_date(midnight):
-    """Lost: a demo that finds something else on some days."""
+    """Lost: a demo finds something else on some days."""
     found = ratios_at(midnight)
     slower = {name(one) for one in found if one["ratio"] > RATIO and one["slowdown"] is not None}
     assert slower == {each for cause, slowed in SLOWED.items() for each in (cause, *slowed)}
     assert [name(one) for one in found if one["slowdown"] is not None and 1.15 < one["ratio"] < 1.2] == []
-    # A gate has few spans of each SD type, whose P50 varies by chance.
+    # A gate has few spans of each SD type, so their P50 varies by chance.
     many = [one for one in found if one["dimension_type"] != "gate+sd_type"]
     assert [name(one) for one in many if one["slowdown"] is None and one["ratio"] > 1.1] == []
 

@@ -91,13 +91,13 @@ def test_every_kind_of_secret_is_found(kind: str):
     ["Error: {} (see log)", "first line\n{}\nlast line", "<{}>", "({})", "= {},", "Ünïcode – {} …", "x" * 300 + " {}"],
 )
 def test_a_secret_is_found_in_the_middle_of_a_text(kind: str, around: str):
-    """Lost: secrets in messages, where most of them are."""
+    """Lost: secrets in messages, where most of them are, can be read."""
     assert PLAIN[kind] not in scrub(around.replace("{}", SECRETS[kind]))
 
 
 @EVERY_KIND
 def test_a_secret_is_found_in_the_raw_text_of_json(kind: str):
-    """Lost: secrets in the quarantine, which keeps lines as they came."""
+    """Lost: secrets can be read in the quarantine, which keeps lines as they came."""
     line = json.dumps({"span_name": "x\n" + SECRETS[kind], "n": json.dumps({"inner": "\t" + SECRETS[kind]})})
     made = scrub(line)
     for written in (PLAIN[kind], json.dumps(PLAIN[kind])[1:-1], json.dumps(json.dumps(PLAIN[kind])[1:-1])[1:-1]):
@@ -105,7 +105,7 @@ def test_a_secret_is_found_in_the_raw_text_of_json(kind: str):
 
 
 def test_no_part_of_a_password_is_left():
-    """Lost: the rest of a password after an @ or a slash."""
+    """Lost: the rest of a password after an @ or a slash can be read."""
     assert scrub("postgresql://app:p@ss/w0rd@db:5432/app") == "postgresql://[redacted]@db:5432/app"
     assert scrub('password: "a \\"b\\" c" x') == 'password: "[redacted]" x'
     assert scrub("Authorization: Digest user=1, response=2") == "Authorization: [redacted]"
@@ -120,7 +120,7 @@ def test_ordinary_text_is_unchanged(ordinary: str):
 
 @EVERY_KIND
 def test_the_quick_search_for_markers_misses_no_secret(kind: str):
-    """Lost: every secret, because a text without a marker is stored unchanged."""
+    """Lost: such a secret can be read, because a text without a marker is stored unchanged."""
     assert is_suspicious(SECRETS[kind]) or len(SECRETS[kind]) >= LONG
 
 
@@ -142,7 +142,7 @@ def test_any_text_can_be_scrubbed(text: str):
 def test_no_text_takes_longer_than_its_length_allows(seed: str, end: str):
     """Lost: one hostile attribute blocks the receiver, or the writer of a measured program.
 
-    Time that is not linear in the length becomes minutes here.
+    A search whose time is not linear in the length takes minutes here.
     """
     text = (seed * 10_000)[:10_000] + end
     once = scrub(text)
@@ -156,12 +156,12 @@ def test_many_folders_after_the_name_of_a_secret_take_no_longer():
 
 
 def test_a_list_below_the_name_of_a_secret_is_removed_completely():
-    """Lost: the secrets in a settings file."""
+    """Lost: the secrets in a settings file can be read."""
     assert scrub("secret:\n  - Hunter22\n  - Hunter23\nname: x") == "secret:\n  [redacted]\nname: x"
 
 
 def test_growth_is_linear():
-    """Lost: the same, for texts so long that quadratic time would never end."""
+    """Lost: texts so long that a search in quadratic time would never end block the receiver."""
     for seed in (
         "a",
         "eyJ",
@@ -203,7 +203,7 @@ def test_growth_is_linear():
     ],
 )
 def test_a_key_names_a_secret_or_only_mentions_one(key: str, expected: bool):
-    """Lost: either passwords without a recognizable form, or counts of tokens."""
+    """Lost: passwords without a recognizable form can be read, or counts of tokens are removed."""
     assert names_secret(key) is expected
 
 

@@ -59,7 +59,7 @@ def test_the_reason_for_an_impossible_time_is_returned(start, end, duration, fou
     ],
 )
 def test_a_unit_is_suggested_only_if_nearly_all_values_agree(values, unit):
-    """Lost: the remedy for a file; or a wrong one."""
+    """Lost: a message names no remedy for a file, or a wrong one."""
     assert likely_unit(values) == unit
 
 

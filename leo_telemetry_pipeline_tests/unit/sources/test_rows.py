@@ -144,5 +144,5 @@ def test_unknown_columns_become_attributes_except_the_database_s_own(tmp_path):
     ],
 )
 def test_a_bad_row_has_a_reason_that_names_the_column(tmp_path, changes, reason):
-    """Lost: how to correct the file."""
+    """Lost: nobody learns how to correct the file."""
     assert one_reason(tmp_path, **changes).startswith(reason)

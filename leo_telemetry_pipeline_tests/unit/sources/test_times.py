@@ -139,7 +139,7 @@ def test_usual_spellings_of_a_duration_are_read(text, milliseconds):
     ],
 )
 def test_ambiguous_spellings_are_refused_with_their_meanings(read, text, reason):
-    """Lost: a duration a thousand times too long, or a refusal without a reason."""
+    """Lost: a duration is a thousand times too long, or is refused without a reason."""
     with pytest.raises(InvalidSpan) as refused:
         read(text, "x")
     assert str(refused.value).startswith(reason)

@@ -111,7 +111,7 @@ def test_of_two_drainers_one_works_and_the_other_reports_it(spool, folder):
 
 
 def test_a_drain_with_a_time_limit_makes_progress_and_reports_the_rest(spool, folder):
-    """Lost: a spool that never becomes empty, or an analysis that waits for it."""
+    """Lost: a spool never becomes empty, or an analysis waits for it."""
     for _ in range(3):
         spool.write([span()])
     assert [drain(folder, Store(), at_most_s=0).left for _ in range(3)] == [2, 1, 0]

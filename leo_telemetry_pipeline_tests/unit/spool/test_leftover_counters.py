@@ -12,7 +12,7 @@ from leo_telemetry_pipeline_tests.unit.spool.stores import away, noted
 
 
 def test_counters_are_left_for_the_next_drain(spool, folder):
-    """Lost: what became of the spans of a program that ended."""
+    """Lost: nobody learns what became of the spans of a program that ended."""
     spool.keep_counters({"created": 3, "dropped": {"queue_full": 1}})
     spool.keep_counters({"created": 2})
     assert drain(folder, away).counters == []

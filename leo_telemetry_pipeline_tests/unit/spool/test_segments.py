@@ -89,7 +89,7 @@ def _ends(spans: list[Span]) -> list[int]:
     ],
 )
 def test_a_line_that_is_not_a_span_is_counted_and_never_stored(spool, folder, record):
-    """Lost: a drain that stops at such a line forever."""
+    """Lost: every drain stops at such a line."""
     spool.write([span()])
     (path,) = files(folder)
     path.write_bytes(path.read_bytes() + segments.line_of(record))

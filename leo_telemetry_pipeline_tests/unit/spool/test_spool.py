@@ -56,7 +56,7 @@ def test_a_full_spool_refuses_and_leaves_no_partial_write(folder):
     assert len(store.spans) == 4
 
 
-def test_the_smallest_segment_counts_with_its_disk_usage(folder):
+def test_a_small_segment_is_counted_by_its_disk_usage(folder):
     """Lost: short programs with one span each use a hundred times the configured disk space."""
     spool = Spool(folder, 8_192)
     spool.write([span()])
@@ -76,7 +76,7 @@ def test_the_number_of_segments_is_limited(spool, folder, monkeypatch):
 
 
 def test_a_full_disk_refuses_and_leaves_no_torn_line(spool, folder):
-    """Lost: spans counted as spooled, or a drain that fails at half a line."""
+    """Lost: unwritten spans count as spooled, or a drain fails at half a line."""
     with largest_file(1_000), pytest.raises(SpoolError, match="spool_disk_full"):
         spool.write(spans_of("gate", "A", range(100)))
     assert usage(folder) == (0, 0)
@@ -150,7 +150,7 @@ def test_a_failed_cleanup_does_not_stop_a_writer(spool, folder):
 
 
 def test_a_file_system_without_locks_is_refused_and_left_empty(spool, folder, monkeypatch):
-    """Lost: one empty file per attempt on a network file system."""
+    """Lost: each attempt on a network file system leaves an empty file."""
 
     def no_locks(fd: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")

@@ -6,7 +6,7 @@ WORDS = ["gate", "gate+sd_type", "sd_type", "team", "tool"]
 
 
 def test_a_day_only_has_dimension_types_of_its_span_types():
-    """Lost: a dimension of a day; or time for planning queries without rows."""
+    """Lost: a dimension of a day is missed, or time is spent on planning queries without rows."""
     assert types_among(WORDS, {"gate"}) == ["gate", "gate+sd_type"]
     assert types_among(WORDS, {"tool", "wait"}) == ["tool"]
     assert types_among(WORDS, set()) == []

@@ -118,7 +118,7 @@ def test_a_child_process_joins_the_trace_by_its_environment(tracer: Tracer) -> N
 
 
 def test_a_process_ignores_an_invalid_parent_in_its_environment() -> None:
-    """Lost: a program that does not start, because of a variable of its caller."""
+    """Lost: a program does not start because of a variable of its caller."""
     code = "from leo_telemetry_pipeline.trace import traceparent; print(traceparent())"
     environ = os.environ | {"TRACEPARENT": "ff-what-is-this"}
     done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)

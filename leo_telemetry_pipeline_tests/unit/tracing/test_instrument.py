@@ -136,7 +136,7 @@ def test_a_failing_describe_function_does_not_affect_the_handoff(
 
 
 def test_parts_that_cannot_be_wrapped_are_named(tracer: Tracer) -> None:
-    """Lost: a gate, silently not measured."""
+    """Lost: a gate is silently not measured."""
 
     class Slotted:
         __slots__ = ()
@@ -151,7 +151,7 @@ def test_parts_that_cannot_be_wrapped_are_named(tracer: Tracer) -> None:
 
 
 def test_static_and_class_methods_keep_their_kind(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: a call with one argument too many."""
+    """Lost: a method is called with one argument too many."""
 
     class Static:
         @staticmethod
@@ -188,7 +188,7 @@ def test_a_wrapped_part_is_not_wrapped_again(tracer: Tracer, memory: InMemoryRec
 
 
 def test_a_wrapped_static_method_is_not_wrapped_again(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: the same, for engines with static methods."""
+    """Lost: correct counts for engines with static methods."""
 
     class Static:
         @staticmethod

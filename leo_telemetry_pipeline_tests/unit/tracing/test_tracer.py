@@ -82,14 +82,14 @@ def test_each_kind_has_a_method_and_any_other_type_has_span(
 
 
 def test_an_attribute_may_have_the_name_of_a_parameter(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: a program that fails because of an attribute's name."""
+    """Lost: a program fails because of an attribute's name."""
     with tracer.gate("G", name="x", self="y", span_type="z"):
         pass
     assert only(memory).attributes == {"name": "x", "self": "y", "span_type": "z"}
 
 
 def test_children_inherit_directive_project_and_execution_only(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: gates that belong to no directive."""
+    """Lost: gates belong to no directive."""
     with (
         tracer.handoff("H", sd_id="SD-1", project="shop", workflow_execution_id="w", sd_type="fix"),
         tracer.phase("P"),
@@ -106,7 +106,7 @@ def test_children_inherit_directive_project_and_execution_only(tracer: Tracer, m
 
 
 def test_ids_are_random_uuids_even_in_a_seeded_program() -> None:
-    """Lost: spans of a seeded program's second run, as duplicates of the first's."""
+    """Lost: spans of a seeded program's second run are taken for duplicates of the first's."""
     seen = set()
     for _ in range(500):
         random.seed(1)
@@ -121,7 +121,7 @@ def test_ids_are_random_uuids_even_in_a_seeded_program() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_draws_different_ids() -> None:
-    """Lost: spans of a forked child, as duplicates of its parent's."""
+    """Lost: spans of a forked child are taken for duplicates of its parent's."""
     tracer = Tracer(InMemoryRecorder())
     read, write = os.pipe()
     child = os.fork()
@@ -175,7 +175,7 @@ def test_queue_wait_is_never_negative(
 
 
 def test_an_exception_passes_through_unchanged_and_is_noted(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: an error whose traceback ends in telemetry."""
+    """Lost: the traceback of an error ends in telemetry."""
     error = KeyError("k")
     with pytest.raises(KeyError) as caught, tracer.gate("g"):
         raise error
@@ -320,7 +320,7 @@ def test_the_time_of_the_recorder_is_not_part_of_the_span(clock: FixedClock) -> 
 
 
 def test_without_a_recorder_everything_works_and_nothing_is_recorded() -> None:
-    """Lost: code that works only while it is measured."""
+    """Lost: code works only while it is measured."""
     tracer = Tracer(None)
     before = here()
 

@@ -106,7 +106,7 @@ def test_a_failing_request_does_not_affect_its_group(tmp_path: Path):
 
 
 def test_requests_that_cannot_be_kept_are_refused_with_a_retry(tmp_path: Path):
-    """Lost: a 200 for spans that are stored nowhere, or an error that exporters do not retry."""
+    """Lost: exporters get a 200 for spans that are stored nowhere, or an error after which they do not retry."""
 
     async def say(batcher: Batcher, keeper: Keeper) -> None:
         keeper.opened.set()
@@ -140,7 +140,7 @@ def test_the_response_to_an_invalid_body_tells_how_many_spans_are_stored(tmp_pat
 
 
 def test_a_request_that_waits_too_long_is_refused_and_not_stored_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Lost: a response after the exporter gave up, so that it sends the spans again."""
+    """Lost: a response comes after the exporter gave up, so that it sends the spans again."""
     monkeypatch.setattr(batching, "_WAITS_S", 0.2)
 
     async def say(batcher: Batcher, keeper: Keeper) -> None:

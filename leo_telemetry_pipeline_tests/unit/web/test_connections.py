@@ -22,64 +22,64 @@ class Line:
 
 def opened(most: int, count: int) -> tuple[Connections, list[Line]]:
     """Return connections with ``count`` of them open."""
-    house, lines = Connections(most), [Line() for _ in range(count)]
-    assert [house.opened(line) for line in lines] == [True] * count
-    return house, lines
+    pool, lines = Connections(most), [Line() for _ in range(count)]
+    assert [pool.opened(line) for line in lines] == [True] * count
+    return pool, lines
 
 
 def test_the_longest_idle_connection_makes_room():
     """Lost: new clients, while others hold idle connections."""
-    house, lines = opened(3, 3)
-    house.set_idle(lines[0], False)
-    house.set_idle(lines[1], False)
-    house.set_idle(lines[0], True)
-    assert house.opened(Line()) is False
+    pool, lines = opened(3, 3)
+    pool.set_idle(lines[0], False)
+    pool.set_idle(lines[1], False)
+    pool.set_idle(lines[0], True)
+    assert pool.opened(Line()) is False
     assert [line.ended for line in lines] == [False, False, True]
-    assert house.opened(Line()) is False
+    assert pool.opened(Line()) is False
     assert [line.ended for line in lines] == [True, False, True]
 
 
 def test_busy_connections_are_not_closed():
-    """Lost: a request in progress, for the sake of a new client."""
-    house, lines = opened(2, 2)
+    """Lost: a request in progress is cut off for the sake of a new client."""
+    pool, lines = opened(2, 2)
     for line in lines:
-        house.set_idle(line, False)
-    assert house.opened(Line()) is None
+        pool.set_idle(line, False)
+    assert pool.opened(Line()) is None
     assert not any(line.ended for line in lines)
-    house.closed(lines[0])
-    assert house.opened(Line()) is True
+    pool.closed(lines[0])
+    assert pool.opened(Line()) is True
 
 
 def test_idle_connections_keep_their_order_and_closed_ones_do_not_return():
     """Lost: the longest idle connection seems recently used."""
-    house, lines = opened(2, 2)
-    house.set_idle(lines[1], True)
-    house.set_idle(lines[0], True)
-    house.opened(Line())
+    pool, lines = opened(2, 2)
+    pool.set_idle(lines[1], True)
+    pool.set_idle(lines[0], True)
+    pool.opened(Line())
     assert lines[0].ended
-    house.set_idle(lines[0], True)
-    house.opened(Line())
+    pool.set_idle(lines[0], True)
+    pool.opened(Line())
     assert lines[1].ended
-    assert len(house) == 2
+    assert len(pool) == 2
 
 
 @given(st.integers(1, 5), st.lists(st.tuples(st.sampled_from(["open", "busy", "idle", "close"]), st.integers(0, 9))))
 def test_the_number_of_connections_never_exceeds_the_limit(most: int, steps: list[tuple[str, int]]):
     """Lost: the process runs out of file descriptors."""
-    house, lines = Connections(most), []
+    pool, lines = Connections(most), []
     for step, number in steps:
         if step == "open":
             lines.append(Line())
-            if house.opened(lines[-1]) is None:
+            if pool.opened(lines[-1]) is None:
                 lines.pop()
         elif lines:
             line = lines[number % len(lines)]
             if step == "close" or line.ended:
-                house.closed(line)
+                pool.closed(line)
                 lines.remove(line)
             else:
-                house.set_idle(line, step == "idle")
-        assert len(house) == sum(not line.ended for line in lines) <= most
+                pool.set_idle(line, step == "idle")
+        assert len(pool) == sum(not line.ended for line in lines) <= most
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_the_number_of_connections_never_exceeds_the_limit(most: int, steps: lis
 def test_the_limit_respects_the_limit_of_open_files(
     soft: int, hard: int, clients: int, raised: int | None, room: int, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: a receiver that accepts more clients than it can open, with no descriptor left for the database."""
+    """Lost: a receiver accepts more clients than it has descriptors for, and has none left for the database."""
     seen: list[tuple[int, int]] = []
     monkeypatch.setattr(connections.resource, "getrlimit", lambda _: (soft, hard))
     monkeypatch.setattr(connections.resource, "setrlimit", lambda _, limits: seen.append(limits))

@@ -37,7 +37,7 @@ def test_a_reason_is_logged_at_once_and_then_once_per_minute_with_its_count(capl
 
 
 def test_reasons_do_not_suppress_each_other(caplog: pytest.LogCaptureFixture):
-    """Lost: a rare reason, hidden by a frequent one."""
+    """Lost: a frequent reason hides a rare one."""
     notices = Notices(Clock())
     with caplog.at_level(logging.WARNING):
         notices.add(REJECTED, "a", "spans a")

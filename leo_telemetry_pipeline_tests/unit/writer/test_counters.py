@@ -25,7 +25,7 @@ def test_later_spans_do_not_settle_earlier_ones() -> None:
 
 
 def test_spans_on_disk_are_kept_before_they_are_settled(tmp_path) -> None:
-    """Lost: a correct answer of flush on spans that are, or are not, safe from a kill."""
+    """Lost: nobody can rely on a flush to say whether spans would survive a kill."""
     tally = Tally()
     hand = tally.take(1)
     on_disk, in_memory = Kept(span(), Segment(tmp_path)), Kept(span(), None, "spool_full")

@@ -23,7 +23,7 @@ def test_time_in_which_the_process_computes_counts_however_late_the_wait_returns
 
 
 def test_waiting_ends_with_success_or_when_the_whole_time_was_waited():
-    """Lost: an exit that ends too early, or never."""
+    """Lost: an exit ends too early, or never."""
     asked: list[float] = []
 
     def never(timeout_s: float) -> bool:

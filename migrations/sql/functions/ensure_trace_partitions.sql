@@ -1,7 +1,7 @@
 -- Create missing daily partitions; returns how many. Other days stay in the default partition.
--- Other days are those outside the retention range, since roles that write spans may create only a few partitions, and
--- those that have rows in the default partition. lock_timeout: a session that locks the table for long must not block
--- writers, whose spans then go to the default partition.
+-- Other days are of two kinds: days outside the retention range, which keeps roles that write spans from creating many
+-- partitions; and days that already have rows in the default partition. lock_timeout: a session that locks the table
+-- for long must not block writers, whose spans then go to the default partition.
 CREATE OR REPLACE FUNCTION ensure_trace_partitions(first_day date, last_day date) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET lock_timeout = '2s' SET search_path FROM CURRENT AS $$
 DECLARE

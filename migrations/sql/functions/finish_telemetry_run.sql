@@ -1,4 +1,4 @@
--- End a RUNNING run of a Dagster run; returns false if it has lost the row.
+-- End the RUNNING run of a Dagster run; returns false if the Dagster run has lost the row.
 CREATE OR REPLACE FUNCTION finish_telemetry_run(
     run_id uuid, dagster_run_id text, status text, reason_code text, error_detail text DEFAULT NULL,
     output_ref jsonb DEFAULT NULL, findings_count integer DEFAULT NULL, top_bottleneck_category text DEFAULT NULL

@@ -26,9 +26,9 @@ CREATE TABLE dimension_p50 (
 );
 COMMENT ON TABLE dimension_p50 IS 'P50s, other percentiles and judgement per run and dimension.';
 COMMENT ON COLUMN dimension_p50.outcome IS
-    'Judgement: ok, bottleneck, too_few, no_baseline, switched_off, pooled. NULL: not judged yet.';
+    'Judgement: ok, bottleneck, mix, like_whole, too_few, no_baseline, switched_off, pooled, shared. NULL: not judged.';
 COMMENT ON COLUMN dimension_p50.observed_p50_ms IS
-    'P50 that is compared with the baseline: of the window, or for a learned baseline, since the onset.';
+    'P50 that is compared with the baseline: that of the window or, for a learned baseline, since the onset.';
 COMMENT ON COLUMN dimension_p50.resolution_ms IS
     'Observed P50 and learned baseline are known to this many ms. NULL: the baseline is configured, or there is none.';
 COMMENT ON COLUMN dimension_p50.learned IS

@@ -26,8 +26,8 @@ CREATE TABLE workflow_trace_log (
     PRIMARY KEY (trace_id, span_id, start_time_ms)
 ) PARTITION BY RANGE (start_time_ms);
 COMMENT ON TABLE workflow_trace_log IS
-    'One row per span: a timed operation. A row without duration_ms and end_time_ms may get its end later, by the same '
-    'key. A row with an end never changes.';
+    'One row per span: a timed operation. A row without duration_ms and end_time_ms may get its end later, from a span '
+    'with the same key. A row with an end never changes.';
 COMMENT ON COLUMN workflow_trace_log.duration_rest_us IS
     'Microseconds to add to duration_ms, which is rounded. NULL: the source has whole milliseconds.';
 

@@ -93,7 +93,7 @@ def test_a_user_s_hooks_of_other_events_stay_in_place():
     with_ours = claude_settings.add(theirs, wanted, "PostToolUse")
     check, ours = json.loads(with_ours)["hooks"]["PostToolUse"]
     assert check == {"matcher": "Bash", "hooks": [{"type": "command", "command": "check"}]}
-    # These are not awaited, so they must not delay anything.
+    # Claude Code does not await these hooks, so they must not delay anything.
     assert ours == {"hooks": [{"type": "command", "command": wanted, "timeout": 10, "async": True}]}
     assert claude_settings.remove(with_ours) == theirs
 
@@ -108,7 +108,7 @@ def test_hooks_that_claude_code_does_not_await_are_not_async():
 
 
 def test_exactly_the_events_that_form_spans_are_hooked():
-    """Lost: sub-agents without an end, or an unnecessary process per tool."""
+    """Lost: sub-agents have no end, or every tool starts an unnecessary process."""
     assert sorted(claude_settings.SPAN_EVENTS) == sorted(hook_notes.EVENTS)
 
 

@@ -53,7 +53,7 @@ def test_installing_twice_changes_nothing_and_says_so(tmp_path: Path):
 
 
 def test_hooks_for_all_projects_go_to_the_user_s_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Lost: hooks for all projects, in a file that Claude Code does not read."""
+    """Lost: hooks for all projects go to a file that Claude Code does not read."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(tmp_path / "elsewhere"))
     assert f"Wrote to {tmp_path}/elsewhere/settings.json" in invoke("install", "--shared", "--project", str(tmp_path))
@@ -62,7 +62,7 @@ def test_hooks_for_all_projects_go_to_the_user_s_settings(tmp_path: Path, monkey
 
 
 def test_installing_a_shared_hook_warns_if_the_program_is_not_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Lost: weeks without a span."""
+    """Lost: nothing is measured for weeks."""
     empty, environment = tmp_path / "empty", tmp_path / "venv"
     empty.mkdir()
     monkeypatch.setenv("PATH", str(empty))
@@ -85,7 +85,7 @@ def test_installing_a_shared_hook_warns_if_the_program_is_not_on_path(tmp_path: 
 
 
 def test_installing_warns_if_all_hooks_are_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Lost: an installation that never records a span."""
+    """Lost: an installation never records a span."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     path = tmp_path / ".claude" / "settings.json"
     path.parent.mkdir()
@@ -181,7 +181,7 @@ def test_a_linked_file_is_changed_at_its_target_and_keeps_its_mode(tmp_path: Pat
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
-    """Lost: a traceback instead of the path."""
+    """Lost: users get a traceback instead of the path."""
     (tmp_path / ".claude").write_text("a file in the folder's place, which stops root too")
     with pytest.raises(UserError, match=r"settings\.json cannot be changed"):
         invoke("install", "--shared", "--project", str(tmp_path))

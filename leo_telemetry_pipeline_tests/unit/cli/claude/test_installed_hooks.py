@@ -68,7 +68,7 @@ def faults(project: Path) -> list[Verdict]:
     ],
 )
 def test_the_nearest_file_with_the_switch_decides(project: Path, switches: dict, off: str):
-    """Lost: hooks that never run but seem fine, or the reverse."""
+    """Lost: hooks that never run seem fine, or the reverse."""
     write(place_of(project, "local"), made(project / "bin" / "leo-telemetry"))
     for which, value in switches.items():
         write(place_of(project, which), made(project / "bin" / "leo-telemetry"), disableAllHooks=value)
@@ -161,7 +161,7 @@ def test_programs_that_can_be_started_need_no_remedy(project: Path, monkeypatch:
     ],
 )
 def test_a_file_that_claude_code_ignores_is_named(project: Path, text: str, said: str):
-    """Lost: "not installed" for an installed hook, so that it is installed again and again."""
+    """Lost: the doctor reports "not installed" for an installed hook, so that it is installed again and again."""
     place_of(project, "shared").write_text(text)
     [verdict] = faults(project)
     assert verdict.state == f"{place_of(project, 'shared')} is ignored by Claude Code: {said}"

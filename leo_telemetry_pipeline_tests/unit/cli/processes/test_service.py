@@ -58,7 +58,7 @@ def test_a_password_is_only_in_a_file_that_others_cannot_read(url: str):
 
 
 def test_no_secrets_file_is_needed_without_a_password():
-    """Lost: an unnecessary file."""
+    """Lost: an installation writes an unnecessary file."""
     service = made({"LEO_TELEMETRY_DATABASE_URL": "postgresql://leo@db.example/telemetry"})
     assert service_files.secrets_file(service_files.unit_text(service, system=False).encode()) is None
     assert service_files.secrets_file(service_files.plist_text(service)) is None
@@ -80,7 +80,7 @@ def test_launchd_passes_settings_and_secret_to_the_worker(tmp_path: Path):
     written = plistlib.loads(service_files.plist_text(secret))
     assert written["EnvironmentVariables"] == {"LEO_TELEMETRY_HOME": str(tmp_path)}
     assert written["KeepAlive"] == {"SuccessfulExit": False}
-    # In place of the worker, env prints its environment.
+    # The program `env` takes the place of the worker and prints its environment.
     command = [word for word in written["ProgramArguments"] if word not in ("worker", "--wait")]
     printed = subprocess.run(command, env={}, capture_output=True, text=True, check=True).stdout
     assert f"LEO_TELEMETRY_DATABASE_URL={SECRET_URL}\n" in printed
@@ -88,7 +88,7 @@ def test_launchd_passes_settings_and_secret_to_the_worker(tmp_path: Path):
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not here")
 def test_systemd_accepts_the_unit(tmp_path: Path):
-    """Lost: a unit that fails only on the user's machine."""
+    """Lost: a unit fails only on the user's machine."""
     program = tmp_path / "my 100% env" / "leo-telemetry"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\n")
@@ -171,7 +171,7 @@ def test_a_password_removed_from_the_settings_is_removed_from_disk(place: Path, 
 
 
 def test_a_failed_installation_leaves_no_file_and_names_the_remedy(place: Path):
-    """Lost: half an installation, without an alternative."""
+    """Lost: half of an installation stays, and the message names no alternative."""
     script(place, "systemctl", "echo 'Failed to connect to bus: No medium found' >&2; exit 1")
     with pytest.raises(UserError, match=r"Failed to connect to bus.*worker --once"):
         invoke("install")
@@ -190,7 +190,7 @@ def test_a_failed_installation_restores_the_previous_one(place: Path, monkeypatc
 
 
 def test_nothing_is_written_without_a_service_manager(place: Path, monkeypatch: pytest.MonkeyPatch):
-    """Lost: in a container, a unit that nothing reads, silently."""
+    """Lost: in a container, a unit that nothing reads is silently written."""
     (place / "bin" / "systemctl").unlink()
     monkeypatch.setenv("PATH", str(place / "bin"))
     with pytest.raises(UserError, match="systemctl is not on this machine"):
@@ -199,7 +199,7 @@ def test_nothing_is_written_without_a_service_manager(place: Path, monkeypatch: 
 
 
 def test_no_service_is_installed_while_everything_is_switched_off(place: Path, monkeypatch: pytest.MonkeyPatch):
-    """Lost: a worker that starts and exits every 30 seconds forever."""
+    """Lost: a worker starts and exits every 30 seconds forever."""
     monkeypatch.setenv("LEO_TELEMETRY_ENABLED", "false")
     with pytest.raises(UserError, match="ENABLED is false"):
         invoke("install")

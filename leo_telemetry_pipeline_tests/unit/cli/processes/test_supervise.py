@@ -21,7 +21,7 @@ def run(home: Path, program: Program) -> tuple[str, int] | None:
 
 
 def test_a_program_that_was_never_up_ends_the_command(home: Path, capsys: pytest.CaptureFixture[str]):
-    """Lost: a command that runs forever without effect if our definitions cannot be imported."""
+    """Lost: a command runs forever without effect if our definitions cannot be imported."""
     assert run(home, Program(DIES, is_up=lambda: False)) == ("It", 3)
     assert capsys.readouterr().err == ""
 
@@ -29,7 +29,7 @@ def test_a_program_that_was_never_up_ends_the_command(home: Path, capsys: pytest
 def test_a_program_that_dies_repeatedly_ends_the_command(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: endless restarts without progress."""
+    """Lost: a program is restarted endlessly without progress."""
     monkeypatch.setattr(supervise, "_REST_S", 0.0)
     assert run(home, Program(DIES, is_up=lambda: True)) == ("It", 3)
     assert capsys.readouterr().err.count("It ended with status 3: restarting it") == supervise._DEATHS

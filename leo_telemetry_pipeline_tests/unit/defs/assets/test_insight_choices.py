@@ -67,7 +67,7 @@ def test_the_last_week_is_compared_with_the_four_weeks_before():
 
 
 def test_the_days_around_the_opening_and_closing_of_recent_items_are_compared():
-    """Lost: whether a fix made a dimension faster."""
+    """Lost: nobody sees whether a fix made a dimension faster."""
     found = [
         item("LONG_AGO", END - timedelta(29)),
         item("FIXED", END - timedelta(20), END - timedelta(3, hours=2)),

@@ -13,7 +13,7 @@ SHARED = ("handoff", "tool", "skill", "mcp_server", "subagent", "operation")
 PROMPT, NOTIFICATION = "handoff:claude_code.interaction", "operation:claude_code.task_notification"
 BASH, LOOKUP, SEARCH, READ = "tool:Bash", "tool:mcp__shop__lookup", "tool:ToolSearch", "tool:Read"
 SHOP = "mcp_server:shop"
-# Each scenario with all spans that both sources report; failures are marked.
+# All spans of each scenario that both sources report; failures are marked.
 REPORTED: dict[str, dict[str, int]] = {
     "plain": {PROMPT: 2},
     "tools": {PROMPT: 3, BASH: 3, READ: 2, BASH + " ERROR": 1, READ + " ERROR": 1},

@@ -74,7 +74,7 @@ def test_a_sub_agent_without_a_reported_launch_belongs_to_its_prompt():
 
 
 def test_a_sub_agent_that_outlives_its_prompt_keeps_its_tools_in_its_trace():
-    """Lost: tools in the trace of the next prompt, below a sub-agent of another trace."""
+    """Lost: tools are stored in the trace of the next prompt, below a sub-agent of another trace."""
     begin = {"hook_event_name": "UserPromptSubmit"}
     agent = {"agent_id": "a1", "agent_type": "Explore"}
     launch = {"tool_response": {"status": "async_launched", "agentId": "a1"}, "tool_name": "Agent", "tool_use_id": "t0"}

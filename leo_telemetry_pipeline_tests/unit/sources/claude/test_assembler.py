@@ -143,14 +143,14 @@ LAUNCH = {"tool_name": "Agent", "tool_use_id": "t1", "tool_response": {"status":
 @pytest.mark.parametrize(
     ("events", "want"),
     [
-        # Blocked twice, in one prompt.
+        # A hook blocks the end of the prompt twice.
         (
             [[0, "UserPromptSubmit", {}], [3, "Stop", {}], [9, "Stop", {}], [20, "Stop", {}]],
             ["handoff 0 20000 OK"],
         ),
-        # Blocked, then the provider fails.
+        # A hook blocks the end; then the provider fails.
         ([[0, "UserPromptSubmit", {}], [3, "Stop", {}], [9, "StopFailure", {}]], ["handoff 0 9000 ERROR"]),
-        # Blocked, then interrupted at work: not answered.
+        # A hook blocks the end; then a person interrupts the work, so the prompt is not answered.
         (
             [
                 [0, "UserPromptSubmit", {}],
@@ -182,7 +182,7 @@ LAUNCH = {"tool_name": "Agent", "tool_use_id": "t1", "tool_response": {"status":
             ],
             ["handoff 0 2000 OK", "subagent 1 4000 ERROR"],
         ),
-        # Continued twice, the last time without an end.
+        # A sub-agent is continued twice, the last time without an end.
         (
             [
                 [0, "UserPromptSubmit", {}],
@@ -230,7 +230,7 @@ def test_an_answer_is_stored_once_nothing_can_change_it():
     notes = in_order([[0, "UserPromptSubmit", {}], [3, "Stop", {}]])
     now_ns = BEGAN_NS + 60 * 10**9
     assert assembler.spans(notes, session=SESSION, now_ns=now_ns)[0] == []
-    # Made final by the next prompt, by the end of the session, or by a long silence.
+    # The answer becomes final with the next prompt, the end of the session, or a long silence.
     following = noted({"hook_event_name": "UserPromptSubmit", "prompt_id": "next"}, 60_000)
     for more, later_ns, final in (([following], now_ns, False), ([], now_ns, True), ([], now_ns + 300 * 10**9, False)):
         (span,) = assembler.spans([*notes, *more], session=SESSION, now_ns=later_ns, final=final)[0]

@@ -51,7 +51,7 @@ def test_hooks_and_receiver_on_two_machines_yield_one_row_per_span(name: str):
 
 @scenario
 def test_spans_built_as_notes_arrive_are_the_same(name: str):
-    """Lost: spans of a session that lasts for hours, or the same ones twice."""
+    """Lost: spans of a session that lasts for hours are missing, or are stored twice."""
     session = sessions()[name]
     at_once = keys(made(session, session.both))
     collected: list[Span] = []
@@ -82,7 +82,7 @@ def test_the_order_and_repetition_of_records_do_not_matter(name: str, seed: int)
 
 
 def test_every_span_has_its_place_in_the_tree():
-    """Lost: which prompt or sub-agent took the time."""
+    """Lost: nobody sees which prompt or sub-agent took the time."""
     for session in sessions().values():
         spans = made(session, session.both)
         known = keys(spans)
@@ -96,7 +96,7 @@ def test_every_span_has_its_place_in_the_tree():
 
 
 def test_a_background_sub_agent_has_its_own_duration_not_that_of_its_launch():
-    """Lost: 366 ms are stored instead of 4,567."""
+    """Lost: a background sub-agent seems to end as soon as it is launched."""
     session = sessions()["background"]
     for notes in (session.hooks, session.otlp, without_logs(session)):
         [agent] = [span for span in made(session, notes) if span.span_type == "subagent"]
@@ -135,7 +135,7 @@ def test_the_docs_name_the_newest_tested_version():
 
 
 def test_the_prompt_of_a_trace_is_awaited_for_a_limited_time():
-    """Lost: ids that depend on the order of requests; or spans that wait forever for missing logs."""
+    """Lost: ids depend on the order of requests, or spans wait forever for missing logs."""
     session = sessions()["plain"]
     notes = without_logs(session)
     last = max(map(arrival, notes))
@@ -162,7 +162,7 @@ def test_a_wait_for_a_person_is_a_sibling_of_its_tool():
 
 
 def test_requests_keep_the_attributes_that_explain_their_duration():
-    """Lost: whether a model started late or wrote slowly, and the size of its task."""
+    """Lost: nobody sees whether a model started late or wrote slowly, or how large its task was."""
     session = sessions()["api_error"]
     requests = [span for span in made(session, session.otlp) if span.span_type == "llm"]
     assert {span.span_name for span in requests} == {"claude-opus-5-5"}
@@ -181,14 +181,14 @@ def test_an_interrupted_prompt_has_no_end_from_any_source():
 
 
 def test_a_wait_whose_tool_never_ended_is_named_by_its_log_event():
-    """Lost: waits of a killed session, under a name that all MCP tools share."""
+    """Lost: waits of a killed session are stored under a name that all MCP tools share."""
     spans = made(sessions()["killed"], sessions()["killed"].otlp)
     waits = {span.span_name for span in spans if span.span_type == "wait"}
     assert waits == {"Bash", "ToolSearch", "mcp__shop__lookup"}
 
 
 def test_compactions_built_in_commands_and_hooks_are_distinguished():
-    """Lost: which hook, command or compaction a session waits for."""
+    """Lost: nobody sees which hook, command or compaction a session waits for."""
     session = sessions()["compaction"]
     spans = made(session, session.otlp)
     names = {f"{span.span_type}:{span.span_name}" for span in spans}
@@ -198,7 +198,7 @@ def test_compactions_built_in_commands_and_hooks_are_distinguished():
 
 
 def test_notes_and_spans_contain_no_words_of_a_conversation():
-    """Lost: prompts, commands, answers and paths in files and tables that many may read."""
+    """Lost: prompts, commands, answers and paths are in files and tables that many may read."""
     for session in sessions().values():
         raw = json.dumps(session.raw)
         kept = json.dumps(session.both) + str(

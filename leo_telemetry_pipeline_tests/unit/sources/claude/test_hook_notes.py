@@ -18,7 +18,7 @@ from leo_telemetry_pipeline_tests.unit.sources.claude.hook_events import (
 
 
 def test_a_recorded_session_becomes_a_tree_of_prompts_sub_agents_and_tools():
-    """Lost: which sub-agent a slow tool ran in, and which sub-agent launched which."""
+    """Lost: nobody sees which sub-agent a slow tool ran in, or which sub-agent launched which."""
     spans = made(recorded(), final=True, project="shop")
     assert names(spans) == {
         "handoff:claude_code.interaction 3550": "-",
@@ -40,7 +40,7 @@ def test_a_recorded_session_becomes_a_tree_of_prompts_sub_agents_and_tools():
 
 
 def test_notes_contain_nothing_of_a_conversation_or_of_a_tool_s_data():
-    """Lost: prompts, commands, file contents and paths in a database that many may read."""
+    """Lost: prompts, commands, file contents and paths are in a database that many may read."""
     text = json.dumps(recorded())
     for word in ("Say what is slow", "sleep", "echo", "exit 3", "/home/user", "please", "all done", "background_tasks"):
         assert word in RECORDED.read_text()
@@ -48,7 +48,7 @@ def test_notes_contain_nothing_of_a_conversation_or_of_a_tool_s_data():
 
 
 def test_each_prompt_has_a_trace_in_versions_without_prompt_ids():
-    """Lost: all prompts of a day in one trace."""
+    """Lost: all prompts of a day are in one trace."""
     tool = {"hook_event_name": "PostToolUse", "tool_name": "Read", "duration_ms": 3}
     spans = made(
         [
@@ -67,7 +67,7 @@ def test_each_prompt_has_a_trace_in_versions_without_prompt_ids():
 
 
 def test_a_step_of_the_wall_clock_does_not_affect_durations():
-    """Lost: a prompt that took minus an hour, or a day, after a clock synchronization."""
+    """Lost: after a clock synchronization, a prompt takes minus an hour, or a day."""
     begin = hook_notes.note({"hook_event_name": "UserPromptSubmit", "prompt_id": "p"}, BEGAN_NS, 5_000_000_000)
     end = hook_notes.note({"hook_event_name": "Stop", "prompt_id": "p"}, BEGAN_NS - 3_600 * 10**9, 5_070_400_001)
     assert begin is not None
@@ -103,7 +103,7 @@ def test_other_events_yield_no_note(event: object):
     ids=str,
 )
 def test_a_tool_without_required_fields_yields_no_span(wrong: dict):
-    """Lost: durations that were never measured."""
+    """Lost: durations that were never measured are stored."""
     right = {"hook_event_name": "PostToolUse", "tool_name": "Bash", "tool_use_id": "t", "duration_ms": 5}
     assert len(made([noted(right)])) == 1
     assert made([noted(right | wrong)]) == []
@@ -132,7 +132,7 @@ def test_long_names_are_truncated():
     ],
 )
 def test_only_the_slash_command_of_a_prompt_is_kept(prompt: str, name: str):
-    """Lost: which command is slow; or paths in a table that many may read."""
+    """Lost: nobody sees which command is slow; or paths are in a table that many may read."""
     event = {"hook_event_name": "UserPromptSubmit", "prompt_id": "p", "prompt": prompt}
     note = noted(event)
     assert set(note) <= {"event", "wall_ns", "monotonic_ns", "prompt_id", "command"}
@@ -141,7 +141,7 @@ def test_only_the_slash_command_of_a_prompt_is_kept(prompt: str, name: str):
 
 
 def test_mcp_tools_and_skills_are_distinguished():
-    """Lost: which MCP server or skill is slow, without configuration."""
+    """Lost: without configuration, nobody sees which MCP server or skill is slow."""
     tool = {"hook_event_name": "PostToolUse", "duration_ms": 5, "prompt_id": "p"}
     spans = made(
         [

@@ -104,14 +104,14 @@ def test_the_maximum_number_of_records_is_read_in_both_encodings():
         (field(1, field(2, field(9, b"x"))), "log_records = 2 is expected"),
     ],
 )
-def test_a_request_without_logs_of_this_form_is_refused_by_name(body: bytes, said: str):
+def test_a_request_without_logs_is_refused_with_the_expected_field(body: bytes, said: str):
     """Lost: traces sent to the address of logs are answered with 200 and dropped."""
     with pytest.raises(otlp.BadRequest, match=said):
         names_in(body)
 
 
 def test_traces_in_protobuf_are_not_taken_for_logs():
-    """Lost: the same in protobuf, where both requests have the same outer structure."""
+    """Lost: traces sent to the address of logs are dropped, because both requests look alike in protobuf."""
     data = TracesData()
     data.resource_spans.add().scope_spans.add().spans.add(name="work", trace_id=b"1" * 16, span_id=b"2" * 8)
     with pytest.raises(otlp.BadRequest, match="spans are not logs"):

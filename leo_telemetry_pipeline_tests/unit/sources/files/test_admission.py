@@ -66,14 +66,14 @@ def read_as_suggested(path: Path, message: str) -> list[Span]:
 
 
 def test_a_transcript_is_refused_in_one_line_that_names_it():
-    """Lost: 20,000 lines of a conversation in a table that many may read."""
+    """Lost: all lines of a conversation are in a table that many may read."""
     message = refusal(CASES / "wrong_file.jsonl")
     assert "a Claude Code transcript" in message
     assert "Alex" not in message
 
 
 def test_a_hundred_bad_lines_before_the_first_span_suffice(tmp_path: Path):
-    """Lost: hours, and a table full of lines that are not spans."""
+    """Lost: an import takes hours, and fills a table with lines that are not spans."""
     read: list[object] = []
 
     def endless() -> Iterator[BadLine]:
@@ -95,7 +95,7 @@ def test_bad_lines_before_a_good_one_are_quarantined(tmp_path: Path):
 
 @pytest.mark.parametrize("rows", [[], ["", " "], [{"resourceSpans": []}], [{"body": {}}]])
 def test_an_empty_file_is_admitted(rows: list, tmp_path: Path):
-    """Lost: an alarm on every quiet day."""
+    """Lost: every quiet day causes an alarm."""
     assert admitted(written(tmp_path, rows)) == []
 
 
@@ -103,12 +103,12 @@ def test_an_empty_file_is_admitted(rows: list, tmp_path: Path):
     "rows", [[{"resourceLogs": [{}]}], [{"resourceMetrics": []}] * 3, [{"resource": {}, "scopeLogs": []}]]
 )
 def test_a_file_of_logs_or_metrics_is_recognized(rows: list, tmp_path: Path):
-    """Lost: "0 span(s) stored" for the wrong one of three files."""
+    """Lost: people see "0 span(s) stored" for the wrong one of three files."""
     assert "only OpenTelemetry logs or metrics" in refusal(written(tmp_path, rows))
 
 
 def test_seconds_are_refused_with_a_map_that_reads_them():
-    """Lost: a month of history in January 1970."""
+    """Lost: a month of history is filed under January 1970."""
     message = refusal(CASES / "sec.jsonl")
     assert "these look like seconds: use `--map start_time_ms=start_time_ms:s`" in message
     assert "; all on 1970-01-21)" in message
@@ -195,14 +195,14 @@ def test_durations_in_another_unit_are_refused_with_a_map_that_reads_them(unit: 
     ("divisor", "words"), [(1_000_000, "milliseconds"), (10**9, "seconds"), (1_000, "microseconds")]
 )
 def test_milliseconds_in_a_nanosecond_field_are_recognized(divisor: int, words: str, tmp_path: Path):
-    """Lost: a service's whole history in January 1970."""
+    """Lost: a service's whole history is filed under January 1970."""
     one = {"traceId": "1" * 32, "spanId": "2" * 16, "name": "x", "startTimeUnixNano": NOW * 1_000_000 // divisor}
     path = written(tmp_path, [{"resourceSpans": [{"scopeSpans": [{"spans": [one]}]}]}])
     assert f"startTimeUnixNano looks like {words} instead of nanoseconds" in refusal(path)
 
 
 def test_milliseconds_in_zipkin_s_microseconds_are_recognized(tmp_path: Path):
-    """Lost: the same, for Zipkin users."""
+    """Lost: the whole history of a Zipkin user is filed under January 1970."""
     path = written(tmp_path, [[{"traceId": "1" * 16, "id": "2" * 16, "name": "x", "timestamp": NOW}]])
     assert "timestamp looks like milliseconds instead of microseconds" in refusal(path)
 
@@ -285,14 +285,14 @@ def test_the_end_takes_precedence_over_a_contradicting_duration(end_wins: bool, 
     ],
 )
 def test_unsupported_formats_are_named_with_a_remedy(content: bytes, words: str, tmp_path: Path):
-    """Lost: hours over "trace_id is missing"."""
+    """Lost: hours spent on the message "trace_id is missing"."""
     path = tmp_path / "f"
     path.write_bytes(content)
     assert words in refusal(path)
 
 
 def test_a_nearly_valid_row_gets_its_reason_instead_of_a_guess(tmp_path: Path):
-    """Lost: which column to correct."""
+    """Lost: nobody learns which column to correct."""
     message = refusal(written(tmp_path, [row(duration_ms=-1)]))
     assert "line 1: duration_ms -1 is negative" in message
     assert "looks like" not in message
@@ -307,7 +307,7 @@ def test_the_end_takes_precedence_with_accepted_times_too(tmp_path: Path):
 
 
 def test_other_errors_do_not_hide_a_wrong_unit(tmp_path: Path):
-    """Lost: the remedy, because of one broken line in a hundred."""
+    """Lost: the remedy is missing because of one broken line in a hundred."""
     assert "these look like nanoseconds" in refusal(written(tmp_path, [row(NOW * 10**6)] * 5 + ["{oops"]))
 
 

@@ -79,7 +79,7 @@ def test_a_column_whose_name_contains_a_colon_is_found():
     ],
 )
 def test_a_wrong_map_is_refused_in_one_line_with_a_remedy(text, part):
-    """Lost: a typo imports a file into the wrong columns."""
+    """Lost: because of a typo, a file is imported into the wrong columns."""
     with pytest.raises(UserError) as refused:
         parse_map(text)
     assert part in refused.value.message
@@ -95,7 +95,7 @@ def test_a_missing_column_is_named_with_the_file_and_its_header():
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones():
-    """Lost: a typo reads the file without any map."""
+    """Lost: because of a typo, a file is read without any map."""
     with pytest.raises(UserError, match="nezha"):
         preset("neza")
 

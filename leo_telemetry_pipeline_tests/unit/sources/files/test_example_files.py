@@ -101,7 +101,7 @@ def test_a_request_wrapped_in_a_query_response_is_read(name: str, tmp_path: Path
     ],
 )
 def test_an_error_in_a_zipkin_span_names_zipkin_s_field(changes: dict, reason: str, tmp_path: Path):
-    """Lost: which field to correct, if the reason names one that the file does not have."""
+    """Lost: nobody learns which field to correct, if the reason names one that the file does not have."""
     given = json.loads((CASES / "zipkin_v2.json").read_text())[0] | changes
     path = tmp_path / "z.json"
     path.write_text(json.dumps([given]))

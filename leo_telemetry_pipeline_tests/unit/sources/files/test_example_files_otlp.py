@@ -35,7 +35,7 @@ def test_the_collector_s_file_has_its_spans_parents_and_durations():
 
 
 @pytest.mark.parametrize(("name", "count"), [("otlp_old_ils.json", 2), ("otlp_snake_inner.json", 1)])
-def test_older_field_names_are_read_or_refused_by_name(name: str, count: int):
+def test_older_field_names_are_read_or_refused_and_named(name: str, count: int):
     """Lost: a recognized request is silently dropped."""
     items = list(read(CASES / name))
     assert items
@@ -56,7 +56,7 @@ def test_older_field_names_are_read_or_refused_by_name(name: str, count: int):
     ],
 )
 def test_a_request_whose_spans_are_not_found_is_reported(request_: dict, tmp_path: Path):
-    """Lost: "0 span(s) stored" for a file full of spans."""
+    """Lost: people see "0 span(s) stored" for a file full of spans."""
     path = tmp_path / "x.json"
     path.write_text(json.dumps(request_))
     items = list(read(path))
@@ -66,7 +66,7 @@ def test_a_request_whose_spans_are_not_found_is_reported(request_: dict, tmp_pat
 
 @pytest.mark.parametrize("request_", [{"resourceSpans": []}, {"resourceSpans": [{"resource": {}, "scopeSpans": []}]}])
 def test_an_empty_request_yields_nothing(request_: dict, tmp_path: Path):
-    """Lost: an alarm on every quiet day."""
+    """Lost: every quiet day causes an alarm."""
     path = tmp_path / "x.json"
     path.write_text(json.dumps(request_))
     assert list(read(path)) == []

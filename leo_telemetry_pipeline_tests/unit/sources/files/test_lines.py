@@ -119,7 +119,7 @@ def test_utf_16_and_utf_32_are_read(tmp_path, encoding, packed):
     ],
 )
 def test_other_compressions_are_named_with_the_command_to_decompress(tmp_path, content, words):
-    """Lost: hours over "the line is not UTF-8"."""
+    """Lost: hours spent on the message "the line is not UTF-8"."""
     with pytest.raises(UserError) as refused:
         read_bytes(tmp_path, content)
     assert words in refused.value.message

@@ -59,7 +59,7 @@ def test_microseconds_of_durations_and_of_moments_are_kept(tmp_path: Path) -> No
 
 
 def test_values_of_other_writers_are_read_correctly(tmp_path: Path) -> None:
-    """Lost: times an hour off, binary ids refused, missing numbers read as numbers."""
+    """Lost: times are an hour off, binary ids are refused, and missing numbers are read as numbers."""
     trace = uuid.uuid4()
     made = row(
         trace_id=trace.bytes,
@@ -129,7 +129,7 @@ def test_a_damaged_part_is_reported_and_the_others_are_read(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("content", [b"PAR1", b"PAR1" + bytes(100), b"PAR1 and no more PAR1"])
 def test_a_file_that_is_not_parquet_or_is_truncated_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
-    """Lost: a traceback instead of a reason."""
+    """Lost: people get a traceback instead of a reason."""
     path = tmp_path / "broken.parquet"
     path.write_bytes(content)
     with pytest.raises(UserError, match="is it complete") as error:
@@ -160,7 +160,7 @@ def test_a_column_map_may_have_columns_constants_and_units(tmp_path: Path) -> No
 
 
 def test_progress_covers_the_whole_file(tmp_path: Path) -> None:
-    """Lost: whether an import of an hour makes progress."""
+    """Lost: nobody sees whether an import of an hour makes progress."""
     path, seen = written(tmp_path, [row() for _ in range(50)], row_group_size=10), []
     read(path, on_bytes=seen.append)
     assert len(seen) == 5
@@ -233,7 +233,7 @@ def test_ids_may_be_bytes_or_text(value: object, kind: pa.DataType, tmp_path: Pa
 
 
 def test_other_bytes_are_base64_in_attributes_and_a_bad_row_in_a_name(tmp_path: Path) -> None:
-    """Lost: a name of characters that nobody wrote."""
+    """Lost: a name has characters that nobody wrote."""
     column = pa.array([b"\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8"])
     [span], _ = read(table(tmp_path / "f", payload=column))
     assert span.attributes == {"payload": "//79/Pv6+fg="}
@@ -260,7 +260,7 @@ def test_other_bytes_are_base64_in_attributes_and_a_bad_row_in_a_name(tmp_path: 
 def test_a_start_is_read_by_the_type_and_unit_of_its_column(
     value: object, kind: pa.DataType, milliseconds: int, tmp_path: Path
 ) -> None:
-    """Lost: times wrong by an hour, a unit or a fraction."""
+    """Lost: times are wrong by an hour, a unit or a fraction."""
     [span], bad = read(table(tmp_path / "f", start_time_ms=pa.array([value], kind)))
     assert bad == []
     assert span.start_time_ms == milliseconds
@@ -286,8 +286,8 @@ def test_a_duration_is_rounded_from_its_exact_value(tmp_path: Path) -> None:
         assert span.duration_ms == 5_211
 
 
-def test_a_column_that_cannot_hold_a_time_is_refused_by_name(tmp_path: Path) -> None:
-    """Lost: times that are wrong by up to two minutes."""
+def test_a_column_that_cannot_hold_a_time_is_refused_and_named(tmp_path: Path) -> None:
+    """Lost: times are wrong by up to two minutes."""
     path = table(tmp_path / "f", start_time_ms=pa.array([float(START_MS)], pa.float32()))
     with pytest.raises(UserError, match="column start_time_ms is a float, which cannot hold an exact time"):
         read(path)
@@ -316,7 +316,7 @@ def test_nested_values_are_read_by_their_types(tmp_path: Path) -> None:
 def test_the_type_of_a_time_column_takes_precedence_over_the_unit_of_a_map(
     unit: str, noted: str, tmp_path: Path
 ) -> None:
-    """Lost: durations of 0 ms and starts in 1970, because of a unit copied from the schema."""
+    """Lost: durations are 0 ms and starts are in 1970, because of a unit copied from the schema."""
     starts = pa.array([START], pa.timestamp("us", "UTC")).cast(pa.timestamp(unit, "UTC"))
     took = pa.array([timedelta(seconds=5)], pa.duration("us")).cast(pa.duration(unit))
     path = table(tmp_path / "f", Start=starts, D=took)
@@ -329,7 +329,7 @@ def test_the_type_of_a_time_column_takes_precedence_over_the_unit_of_a_map(
 def test_the_unit_comes_from_a_time_type_and_otherwise_from_the_map(
     tmp_path: Path,
 ) -> None:
-    """Lost: a column that is scaled twice, or not at all."""
+    """Lost: a column is scaled twice, or not at all."""
     columns = {
         "Day": pa.array([START.date()], pa.date32()),
         "Packed": pa.array([START], pa.timestamp("ns", "UTC")).dictionary_encode(),
@@ -361,7 +361,7 @@ def test_the_unit_comes_from_a_time_type_and_otherwise_from_the_map(
 def test_a_column_may_be_the_source_of_several_of_ours(
     column_map: dict[str, str], is_reversed: bool, tmp_path: Path
 ) -> None:
-    """Lost: a file refused for columns that its map names, or an id and a time read as something else."""
+    """Lost: a file is refused for columns that its map names, or an id or a time is read as something else."""
     made = {"tid": uuid.UUID(int=7).bytes, "sid": b"12345678", "kind": b"gate"}
     path = tmp_path / "f"
     columns = {name: pa.array([value]) for name, value in made.items()}

@@ -37,7 +37,7 @@ def test_no_secret_reaches_the_quarantine(kind: str, tmp_path: Path):
 
 
 def test_the_header_of_a_wrong_file_is_shown_without_secrets(tmp_path: Path):
-    """Lost: secrets on the terminal and in its logs, after the import of a wrong file."""
+    """Lost: after the import of a wrong file, secrets are on the terminal and in its logs."""
     (tmp_path / "x.csv").write_text("trace_id,password=hunter2,c\n1,2,3\n")
     with pytest.raises(UserError) as error:
         list(reader.read(tmp_path / "x.csv"))

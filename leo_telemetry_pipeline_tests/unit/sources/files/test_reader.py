@@ -63,7 +63,7 @@ def test_the_last_line_of_a_truncated_csv_is_a_bad_line(tmp_path):
 
 
 def test_progress_counts_bytes_on_disk(tmp_path):
-    """Lost: a progress bar that ends at half, or never."""
+    """Lost: a progress bar ends at half, or never."""
     for name, content in (("a", rows(5_000)), ("b.gz", gzip.compress(rows(5_000)))):
         steps: list[int] = []
         assert len(read_bytes(tmp_path, content, name, on_bytes=steps.append)) == 5_000
@@ -81,7 +81,7 @@ def test_a_missing_file_is_named_in_one_line(tmp_path):
 
 
 def test_an_empty_file_has_no_spans_and_no_bad_lines(tmp_path):
-    """Lost: an alarm on every quiet day."""
+    """Lost: every quiet day causes an alarm."""
     for name in ("f.jsonl", "f.csv", "f.json"):
         assert read_bytes(tmp_path, b"", name) == []
         assert read_bytes(tmp_path, gzip.compress(b"\n \n"), name) == []
@@ -146,7 +146,7 @@ def test_good_lines_among_bad_ones_are_kept(tmp_path, lines, packed):
     ],
 )
 def test_the_text_of_a_bad_line_is_kept_only_if_it_is_an_invalid_span(tmp_path, line, kept):
-    """Lost: private text in a table that many may read; or the text needed to correct a span."""
+    """Lost: private text is in a table that many may read, or the text needed to correct a span is missing."""
     found = read_bytes(tmp_path, rows(1) + line + b"\n")
     assert isinstance(found[1], BadLine)
     assert found[1].text == (line.decode() if kept else "")
@@ -154,7 +154,7 @@ def test_the_text_of_a_bad_line_is_kept_only_if_it_is_an_invalid_span(tmp_path, 
 
 
 def test_null_in_a_database_s_csv_is_read_as_missing_in_text_columns(tmp_path):
-    """Lost: a gate named NULL."""
+    """Lost: people see a gate named NULL."""
     names = ["trace_id", "span_id", "parent_span_id", "span_type", "span_name", "start_time_ms", "end_time_ms", "sd_id"]
     line = f"{uuid.UUID(int=1)},{uuid.UUID(int=2)},\\N,gate,G,1770000000000,NULL,\\N"
     [made] = read_bytes(tmp_path, (",".join(names) + "\n" + line).encode(), "f.csv")

@@ -56,7 +56,7 @@ def test_the_code_follows_each_row_of_the_documented_mapping(row: list[str]) -> 
 
 
 def test_the_documented_mapping_is_complete() -> None:
-    """Lost: undocumented conventions, which nobody uses."""
+    """Lost: conventions stay undocumented, so nobody uses them."""
     cells = [row[0] for row in MAPPING]
     assert [words(cell)[1] for cell in cells if OPERATION in cell] == list(GEN_AI)
     assert set(CLAUDE_CODE) <= {word for cell in cells for word in words(cell)}
@@ -76,13 +76,13 @@ def test_known_names_take_precedence_over_generic_conventions() -> None:
 
 @pytest.mark.parametrize("value", [None, 5, "", " ", ["chat"], {"a": 1}])
 def test_an_attribute_that_is_not_text_is_not_used_as_a_name(value: object) -> None:
-    """Lost: a name that PostgreSQL refuses, and with it the batch."""
+    """Lost: PostgreSQL refuses a name, and with it the batch."""
     assert kind("work", {OPERATION: value}) == ("operation", "work")
     assert kind("work", {OPERATION: "chat", "gen_ai.request.model": value}) == ("llm", "work")
 
 
 def test_the_documented_columns_and_resource_attributes_are_those_of_the_code() -> None:
-    """Lost: attributes that people set without effect."""
+    """Lost: people set attributes without effect."""
     rows = {row[0]: row for row in table("| sent | stored |")}
     [named] = [words(cell) for cell in rows if "leo.sd_id" in cell]
     assert {key.removeprefix("leo.") for key in named} | {"span_type", "span_name"} == conventions.COLUMNS

@@ -31,7 +31,7 @@ def parsed(cursor: Cursor) -> dict:
 def test_members_are_located_where_a_json_parser_finds_them(
     value: dict, separators: tuple[str, str], indent: int | None
 ) -> None:
-    """Lost: spans that end within their neighbours."""
+    """Lost: spans end within their neighbours."""
     body = json.dumps(value, separators=separators, indent=indent).encode()
     found, expected = parsed(Cursor(body)), json.loads(body)
     assert json.dumps(found) == json.dumps(expected)
@@ -39,7 +39,7 @@ def test_members_are_located_where_a_json_parser_finds_them(
 
 @given(st.lists(values, max_size=5), spaces)
 def test_elements_are_located_where_a_json_parser_finds_them(value: list, separators: tuple[str, str]) -> None:
-    """Lost: spans that end within their neighbours."""
+    """Lost: spans end within their neighbours."""
     body = json.dumps(value, separators=separators).encode()
     cursor = Cursor(body)
     found = [json.loads(bytes(cursor.value())) for _ in cursor.elements()]
@@ -57,7 +57,7 @@ def test_truncation_is_detected(value: dict, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("mark", [b"[", b'{"a":'])
 def test_nesting_is_bounded(mark: bytes) -> None:
-    """Lost: a stack overflow, which ends the process."""
+    """Lost: a stack overflow ends the process."""
     end = b"]" if mark == b"[" else b"}"
     fits = mark * MAX_NESTING + b"1" + end * MAX_NESTING
     assert bytes(Cursor(fits).value()) == fits

@@ -157,7 +157,7 @@ def test_identities_are_not_kept():
 
 
 def test_attributes_removed_below_the_first_level_are_counted():
-    """Lost: why an attribute is missing."""
+    """Lost: nobody learns why an attribute is missing."""
     request_of = {"kvlistValue": {"values": attributes(userId="u", size=3)}}
     body = request(otlp_span("work", attributes(request=request_of)), resource=attributes(host__name="anna"))
     removed: dict[str, int] = {}

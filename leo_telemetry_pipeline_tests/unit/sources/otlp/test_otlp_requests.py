@@ -27,7 +27,7 @@ from leo_telemetry_pipeline_tests.unit.sources.otlp.wire import (
 )
 
 READERS: list[Callable[..., Read]] = [otlp.read_json, otlp.read_protobuf]
-# As in a web server's thread pool with small stacks.
+# Stack size of a thread, as in a web server's thread pool with small stacks.
 SMALL_STACK = 256 * 1024
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -96,7 +96,7 @@ def test_spans_before_the_damage_of_a_large_request_are_read() -> None:
 
 @pytest.mark.parametrize("reader", READERS)
 def test_a_large_resource_of_many_spans_is_refused(reader: Callable[..., Read]) -> None:
-    """Lost: the disk: a request of two megabytes becomes ten gigabytes of rows."""
+    """Lost: the disk is full, because a request of two megabytes becomes ten gigabytes of rows."""
     made = request(*[wire_span()] * 1000, resource={f"leo.{n}": "x" * 9_000 for n in range(100)})
     body = in_json(made) if reader is otlp.read_json else made.SerializeToString()
     with pytest.raises(TooLarge, match="resources"):

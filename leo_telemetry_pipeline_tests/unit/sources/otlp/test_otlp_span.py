@@ -109,7 +109,7 @@ def test_an_invalid_span_is_rejected_alone_with_a_reason() -> None:
 
 
 def test_reasons_are_limited_in_number() -> None:
-    """Lost: a response as long as the request."""
+    """Lost: a response is as long as the request."""
     spellings = ["".join(letters) for letters in itertools.product("T", "rR", "aA", "cC", "eE", "iI", "d")]
     bad = [SPAN_JSON.replace(b'"traceId"', f'"{word}"'.encode()) for word in spellings]
     spans = [json.loads(body)["resourceSpans"][0]["scopeSpans"][0]["spans"][0] for body in bad]
@@ -137,7 +137,7 @@ def test_a_reason_contains_no_value_of_the_request(bad: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", [b"startTimeUnixNano", b"endTimeUnixNano"])
 def test_a_time_after_the_year_9999_is_refused_without_the_value(name: bytes) -> None:
-    """Lost: one reason per value, and values in the log."""
+    """Lost: every value makes another reason, and values are in the log."""
     body = re.sub(b'"' + name + b'": "[0-9]+"', b'"' + name + b'": "' + b"7" * 25 + b'"', SPAN_JSON)
     [reason] = otlp.read_json(body, policy=KEEP).reasons
     assert "9999" in reason or "before" in reason
@@ -152,7 +152,7 @@ def test_attributes_beyond_the_limit_are_removed_and_counted() -> None:
 
 
 def test_values_nested_too_deep_are_replaced_by_text() -> None:
-    """Lost: values that JSON parsers cannot read."""
+    """Lost: values are stored that JSON parsers cannot read."""
     deep: Any = "x"
     for _ in range(30):
         deep = [deep]
@@ -180,14 +180,14 @@ def test_unusual_numbers_are_sanitized_or_rejected_alone(value: bytes) -> None:
 
 
 def test_duplicate_keys_are_harmless() -> None:
-    """Lost: a span, or the reader."""
+    """Lost: a span with a repeated key is dropped, or stops the reader."""
     body = SPAN_JSON.replace(b'"name": "work"', b'"name": "first", "name": "second"')
     assert [span.span_name for span in otlp.read_json(body, policy=KEEP).spans] == ["second"]
 
 
 @pytest.mark.parametrize("kind", SECRETS)
 def test_no_secret_passes_in_any_place(kind: str) -> None:
-    """Lost: keys and passwords in the database, in the response to the exporter, and in its log."""
+    """Lost: keys and passwords are in the database, in the response to the exporter, and in its log."""
     text = SECRETS[kind]
     planted = {
         "k": text,

@@ -38,7 +38,7 @@ histograms = st.dictionaries(st.integers(-1, 8800), counts, min_size=1, max_size
 
 @given(st.lists(st.tuples(histograms, st.booleans()), min_size=1, max_size=5))
 def test_rows_of_both_encodings_add_up(rows: list[tuple[dict[int, int], bool]]):
-    """Lost: a month read from blocks that equals the sum of its days."""
+    """Lost: a month read from blocks does not equal the sum of its days."""
     total, expected = Durations(), dict[int, int]()
     for buckets, packed in rows:
         scaled = {number: count // len(rows) or 1 for number, count in buckets.items()}

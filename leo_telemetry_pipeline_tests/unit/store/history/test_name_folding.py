@@ -34,7 +34,7 @@ def uses(count: int, spans: int, *, lives: int = 1, days: int = 1) -> Iterator[N
         (uses(90, 20, days=3), False),
         # Nightly jobs have numbers too, and each has a normal duration of its own.
         (uses(90, 30, lives=30, days=30), False),
-        # Once a week is too rare for that.
+        # A job that runs once per week is too rare for that.
         (uses(90, 4, lives=22, days=30), True),
     ],
 )
@@ -51,7 +51,7 @@ def test_a_few_frequent_names_do_not_keep_the_others_from_being_folded():
 
 
 def test_types_and_templates_are_decided_one_by_one():
-    """Lost: steps 101 to 105 of a type would be judged together because it also has ids."""
+    """Lost: numbered steps of a type would be judged together because other names of that type hold ids."""
     last = FIRST + timedelta(days=6)
     steps = [NameUse("operation", f"step {n}", "step {id}", 900, FIRST, last) for n in range(30)]
     other = [NameUse("tool", f"GET /users/{n}", "GET /users/{id}", 900, FIRST, last) for n in range(30)]

@@ -58,7 +58,7 @@ def test_a_day_is_due_when_it_and_its_last_import_are_older_than_the_limit(
 
 
 def test_a_restored_day_is_kept_as_long_as_an_import_of_the_same_time() -> None:
-    """Lost: spans that somebody restored for inspection, the following night."""
+    """Lost: spans that somebody restored for inspection are dropped the following night."""
     assert not is_due(stored(part(restored_at=at(TODAY - 3 * DAY))), LIMIT)
     assert is_due(stored(part(restored_at=at(OLD))), LIMIT)
 

@@ -94,7 +94,7 @@ def with_password(password: str) -> dict[str, str]:
     ],
 )
 def test_an_unambiguous_address_is_read(pasted: str, meant: dict[str, str]):
-    """Lost: an evening with an address that every other program accepts, and a message without the reason."""
+    """Lost: an evening spent on an address that every other program accepts, because the message names no reason."""
     assert addresses.parts_of(pasted, VARIABLE) == meant
 
 
@@ -138,7 +138,7 @@ def test_an_unambiguous_address_is_read(pasted: str, meant: dict[str, str]):
     ],
 )
 def test_an_error_in_an_address_is_reported_with_its_remedy(pasted: str, named: str):
-    """Lost: "not a PostgreSQL address" for an address with one wrong word, or the password on the screen."""
+    """Lost: people see "not a PostgreSQL address" because of one wrong word, or their password on the screen."""
     with pytest.raises(UserError) as error:
         addresses.parts_of(pasted, VARIABLE)
     assert error.value.exit_code == 3
@@ -193,7 +193,7 @@ def test_brackets_around_a_password_are_named_when_it_is_refused():
 
 
 def test_both_addresses_are_read_in_the_same_way():
-    """Lost: an address that one variable accepts and the other does not."""
+    """Lost: one variable accepts an address and the other does not."""
     target = outside(f'"{URL}?pgbouncer=true"', "dagster", "postgresql+asyncpg://u:p@ss@direct.example/db")
     assert target.shown == "postgresql://u@h.example:5432/db"
     assert target.dagster_shown == "postgresql://u@direct.example/db"
@@ -237,7 +237,7 @@ def test_quotes_and_spaces_around_a_setting_are_not_part_of_it(text: str, monkey
 
 
 def test_a_user_without_a_home_folder_gets_the_root_folder(monkeypatch: pytest.MonkeyPatch):
-    """Lost: a traceback from pathlib for every user of a container without an entry in /etc/passwd."""
+    """Lost: every user of a container without an entry in /etc/passwd gets a traceback from pathlib."""
     from leo_telemetry_pipeline import settings
     from leo_telemetry_pipeline.cli.claude import hook
 

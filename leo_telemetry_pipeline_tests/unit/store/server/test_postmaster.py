@@ -36,7 +36,7 @@ def sleeping(holds: int | None = None, **more) -> Iterator[subprocess.Popen]:
 
 
 def test_the_lock_is_free_once_the_last_process_has_ended(server: Postmaster) -> None:
-    """Lost: a second server on the folder of one that still writes there."""
+    """Lost: a second server starts on the folder of one that still writes there."""
     lock = server.take_lock()
     assert lock is not None
     with sleeping(holds=lock) as process:

@@ -41,7 +41,7 @@ def test_a_file_describes_its_object_in_the_first_line_and_creates_the_object_th
 
 
 def test_no_function_or_view_is_defined_anywhere_else():
-    """Lost: two texts of one function, and no way to tell which is in force."""
+    """Lost: one function has two texts, and nobody can tell which is in force."""
     code = [*(ROOT / "leo_telemetry_pipeline").rglob("*.py"), *(ROOT / "migrations").rglob("*.py")]
     assert [path.name for path in code for _, text in texts(path) if _MAKES_FUNCTION_OR_VIEW.search(text)] == []
     others = [path for path in (ROOT / "migrations").rglob("*.sql") if path.parent.name not in ("functions", "views")]

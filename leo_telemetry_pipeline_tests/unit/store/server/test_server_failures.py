@@ -72,7 +72,7 @@ MISSING = "No such file or directory"
     ],
 )
 def test_only_a_missing_file_of_the_database_itself_is_reported_as_damage(said: str, advice: str):
-    """Lost: a database that its owner moves away, although only a line of postgresql.conf is wrong."""
+    """Lost: the owner moves a database away, although only a line of postgresql.conf is wrong."""
     log = f"2026-11-29 20:00:00.000 UTC [7] FATAL:  {said}\n2026-11-29 20:00:00.001 UTC [7] LOG:  shut down\n"
     assert f"failed: FATAL: {said}{advice}" in message("pg_ctl", log, HOME, PLENTY)
 
@@ -116,6 +116,6 @@ def test_a_full_disk_is_reported_although_it_takes_no_log():
 
 
 def test_without_output_the_log_is_named():
-    """Lost: "failed", and no place to look."""
+    """Lost: people see "failed", and no place to look."""
     assert message("pg_ctl", "", HOME, PLENTY) == "pg_ctl of the embedded database failed (see /srv/leo/postgresql.log)"
     assert server_failures.cause_of("LOG:  all is well\n") == ("", "")
