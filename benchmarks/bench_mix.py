@@ -22,7 +22,7 @@ from benchmarks.bench_changes import at_most
 from benchmarks.measure import Budget, Options, judge, run
 from benchmarks.table import Measured
 from leo_telemetry_pipeline import execution
-from leo_telemetry_pipeline.analysis import baselines, judgement, levels, mixes, slices
+from leo_telemetry_pipeline.analysis import baselines, bottlenecks, judgement, levels, mixes, slices, tails
 from leo_telemetry_pipeline.analysis.changes import date_of
 from leo_telemetry_pipeline.analysis.levels import DailyP50s
 from leo_telemetry_pipeline.daily_rows import Rows
@@ -32,7 +32,7 @@ from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import runs
 from leo_telemetry_pipeline.store import spans as store
 from leo_telemetry_pipeline.store.days import DAY, midnight, milliseconds
-from leo_telemetry_pipeline.store.history.histograms import GAMMA, TRIMMED
+from leo_telemetry_pipeline.store.history.histograms import GAMMA, LEVELS
 from leo_telemetry_pipeline.store.server.database import Database
 
 PAST, WEEK, SPANS = 84, 7, 30
@@ -138,14 +138,13 @@ def judged(spans: Drawn, days: int = WEEK) -> list[Judgement]:
     """Judge the window up to ``days`` after the change as an analysis does, after looks every four weeks."""
     names = spans.dimensions()
     rows = rows_of(spans, names)
-    day, *more = levels.of_rows(rows, GAMMA, TRIMMED)
+    day, *more = levels.of_rows(rows, *LEVELS)
     kept: list[Baseline] = []
     latest: list[Judgement] = []
     for end in (*range(4 * WEEK, PAST + 1, 4 * WEEK), PAST + days):
         at = np.flatnonzero(day < end)
-        read = levels.days_of(
-            DailyP50s(names, rows.dimension[at], series.MONDAY + day[at], *(column[at] for column in more))
-        )
+        every = DailyP50s(names, rows.dimension[at], series.MONDAY + day[at], *(column[at] for column in more))
+        read = levels.days_of(every.without_tails({"gate+sd_type"}))
         found = levels.change_points(read)
         learned = baselines.learn(read, found, kept)
         kept = list(learned.values())
@@ -156,7 +155,14 @@ def judged(spans: Drawn, days: int = WEEK) -> list[Judgement]:
     rows = [rows_of(spans, [slice_ for _, slice_ in candidates])] if candidates else []
     start = date_of(series.MONDAY + PAST + days - WEEK)
     settled = mixes.settled(latest, of, candidates, rows, date_of(series.MONDAY), start, GAMMA)
-    return slices.like_wholes(settled, of, {"gate+sd_type"})
+    compared = slices.like_wholes(settled, of, {"gate+sd_type"})
+    slow = [one.dimension for one in compared if one.tail and one.tail.outcome == "bottleneck"]
+    history = [rows_of(spans, slow)] if slow else []
+    return tails.with_slow_calls(compared, slow, history, (date_of(series.MONDAY), start), GAMMA)
+
+
+def _is_slow(one: Judgement) -> bool:
+    return one.outcome == "bottleneck" or bottlenecks.minority(one) is not None
 
 
 def mixes_only(rng: np.random.Generator, options: Options, seed: str) -> Iterator[Measured]:
@@ -167,8 +173,7 @@ def mixes_only(rng: np.random.Generator, options: Options, seed: str) -> Iterato
         spans = drawn(rng)
         found = {one.dimension: one for one in judged(spans)}
         for whole in range(TOGETHER):
-            outcomes = [one.outcome for name, one in found.items() if name[1].partition(":")[0] == f"G{whole}"]
-            items += "bottleneck" in outcomes
+            items += any(_is_slow(one) for name, one in found.items() if name[1].partition(":")[0] == f"G{whole}")
             is_slow = _is_over(found["gate", f"G{whole}"])
             rose += is_slow
             said += is_slow and found["gate", f"G{whole}"].outcome == "mix"

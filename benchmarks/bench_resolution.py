@@ -18,7 +18,7 @@ from leo_telemetry_pipeline.analysis import baselines, judgement, levels, trends
 from leo_telemetry_pipeline.analysis.levels import DailyP50s
 from leo_telemetry_pipeline.daily_rows import ZERO_BUCKET, Rows
 from leo_telemetry_pipeline.dimension import Judgement
-from leo_telemetry_pipeline.store.history.histograms import GAMMA, TRIMMED
+from leo_telemetry_pipeline.store.history.histograms import GAMMA, LEVELS
 
 DAYS, WINDOW = 42, 7
 SIGMA = 0.5
@@ -69,7 +69,7 @@ def looks(durations: np.ndarray, *, fine: bool) -> tuple[list[Judgement], list[l
     daily = trends.daily([rows], dimensions, days, GAMMA)
     names = [("gate", f"G{number:05}") for number in range(dimensions)]
     on = rows.day
-    part = rows.dimension, *levels.of_rows(rows, GAMMA, TRIMMED)
+    part = rows.dimension, *levels.of_rows(rows, *LEVELS)
     read = levels.days_of(DailyP50s.of_parts(names, [part]))
     changed = levels.change_points(read)
     before = levels.days_of(DailyP50s.of_parts(names, [tuple(column[on < days - WINDOW] for column in part)]))

@@ -19,7 +19,7 @@ from benchmarks.table import Measured
 from leo_telemetry_pipeline.analysis import baselines, judgement, levels
 from leo_telemetry_pipeline.analysis.levels import DailyP50s
 from leo_telemetry_pipeline.dimension import Baseline, Judgement
-from leo_telemetry_pipeline.store.history.histograms import TRIMMED
+from leo_telemetry_pipeline.store.history.histograms import CENTRAL, SLOWEST
 
 YEAR, READ, FIRST, WEEK = 300, 90, 14, 7
 SIGMA = 0.5
@@ -48,32 +48,44 @@ THIN = (
 
 def of_points(points: np.ndarray) -> DailyP50s:
     """Return days whose P50s in s are the points of series, 30 spans each."""
-    return _days(np.log(1000 * points), np.log(1000 * points), 30)
+    logs = np.log(1000 * points)
+    return _days(logs, logs, logs, 30)
 
 
 def of_spans(rng: np.random.Generator, count: int, days: int, spans: int, correlation: float = 0.0) -> DailyP50s:
     """Draw days of log-normal spans around 1 s; ``correlation``: between spans of the same day."""
     shared = np.sqrt(correlation) * rng.standard_normal((count, days, 1))
     logs = np.sort(shared + np.sqrt(1 - correlation) * rng.standard_normal((count, days, spans)), axis=2)
+    return of_logs(np.log(1000) + SIGMA * logs)
+
+
+def of_logs(logs: np.ndarray) -> DailyP50s:
+    """Return the days of log durations, of shape [dimensions, days, spans]; spans in order."""
+    spans = logs.shape[2]
     place = np.arange(spans)
-    weight = np.clip(np.minimum(place + 1, (1 - TRIMMED) * spans) - np.maximum(place, TRIMMED * spans), 0, 1)
-    centers = logs @ weight / weight.sum()
-    return _days(np.log(1000) + SIGMA * np.median(logs, axis=2), np.log(1000) + SIGMA * centers, spans)
+    of_ranks = [
+        np.clip(np.minimum(place + 1, high * spans) - np.maximum(place, low * spans), 0, 1)
+        for low, high in (CENTRAL, SLOWEST)
+    ]
+    centers, tails = (logs @ weight / weight.sum() for weight in of_ranks)
+    return _days(np.median(logs, axis=2), centers, tails, spans)
 
 
-def _days(p50: np.ndarray, centers: np.ndarray, spans: int) -> DailyP50s:
+def _days(p50: np.ndarray, centers: np.ndarray, tails: np.ndarray, spans: int) -> DailyP50s:
     count, days = p50.shape
     names = [("gate", f"G{number:05}") for number in range(count)]
     numbers = np.tile(series.MONDAY + np.arange(days), count)
     places = np.repeat(np.arange(count), days)
-    return DailyP50s(names, places, numbers, np.full(count * days, spans), np.exp(p50).ravel(), centers.ravel())
+    columns = np.full(count * days, spans), np.exp(p50).ravel(), centers.ravel(), tails.ravel()
+    return DailyP50s(names, places, numbers, *columns)
 
 
 def slower(days: DailyP50s, factors: np.ndarray) -> DailyP50s:
     """Return the days, each slower by its factor in ``factors``."""
     assert days.center is not None
+    assert days.tail is not None
     of_day = factors[days.day - series.MONDAY]
-    columns = days.p50_ms * of_day, days.center + np.log(of_day)
+    columns = days.p50_ms * of_day, days.center + np.log(of_day), days.tail + np.log(of_day)
     return DailyP50s(days.dimensions, days.place, days.day, days.count, *columns)
 
 
@@ -84,7 +96,9 @@ def looks(days: DailyP50s, ends: Sequence[int]) -> Iterator[list[Judgement]]:
         number = days.day - series.MONDAY
         at = np.flatnonzero((number >= end - READ) & (number < end))
         assert days.center is not None
-        columns = (column[at] for column in (days.place, days.day, days.count, days.p50_ms, days.center))
+        assert days.tail is not None
+        every = days.place, days.day, days.count, days.p50_ms, days.center, days.tail
+        columns = (column[at] for column in every)
         read = levels.days_of(DailyP50s(days.dimensions, *columns))
         found = levels.change_points(read)
         learned = baselines.learn(read, found, kept)

@@ -11,6 +11,7 @@ from typing import Any
 
 from leo_telemetry_pipeline.mix import Mix
 from leo_telemetry_pipeline.resolution import WHOLE_MS, least_ratio
+from leo_telemetry_pipeline.slow_calls import SlowCalls
 
 # Type and key.
 Dimension = tuple[str, str]
@@ -88,8 +89,9 @@ class Judgement(OfDimension):
 
     ``multiplier`` is the effective one, configured or learned. ``ratio`` is the least that ``resolution_ms``, the
     coarser one of window and baseline, allows. ``p_limit`` is the highest ``p_value`` that counts as a discovery among
-    all dimensions of the run. ``mix``: why it is not a bottleneck. ``is_like_whole``: a slow slice, but no slower
-    than the other slices of its dimension.
+    all dimensions of the run. ``tail`` is the judgement of the slowest fifth of the calls, if it has a reference; in
+    it, P50s are geometric means of that fifth, and ``slow_calls`` are known if it is slow. ``mix``: why it is not a
+    bottleneck. ``is_like_whole``: a slow slice, but no slower than the other slices of its dimension.
     """
 
     guards: tuple[Guard, ...]
@@ -106,6 +108,8 @@ class Judgement(OfDimension):
     p_value: float = 1.0
     p_limit: float = 0.0
     resolution_ms: float = 0.0
+    tail: "Judgement | None" = None
+    slow_calls: SlowCalls | None = None
     mix: Mix | None = None
     is_like_whole: bool = False
 
@@ -135,6 +139,8 @@ class Judgement(OfDimension):
             "p_value": self.p_value,
             "p_limit": self.p_limit,
             "resolution_ms": self.resolution_ms,
+            "tail": self.tail and self.tail.as_json(),
+            "slow_calls": self.slow_calls and asdict(self.slow_calls),
             "mix": self.mix and self.mix.as_json(),
             "guards": [asdict(guard) for guard in self.guards],
             "p50_ms": base and base.p50_ms,
@@ -161,6 +167,8 @@ class Judgement(OfDimension):
             *(_read(kept[column]) for column in _ONSET),
             *(kept[column] for column in ("score", "p_value", "p_limit")),
             resolution_ms=kept.get("resolution_ms", WHOLE_MS),
+            tail=cls.from_json(*name, kept["tail"]) if kept.get("tail") else None,
+            slow_calls=SlowCalls(**kept["slow_calls"]) if kept.get("slow_calls") else None,
             mix=Mix.from_json(kept["mix"]) if kept.get("mix") else None,
             is_like_whole=kept["outcome"] == "like_whole",
         )
@@ -196,7 +204,8 @@ class DimensionResult(OfDimension):
     """A run's result for a dimension, one row of ``dimension_p50``; times in ms.
 
     ``outcome`` is None until it is judged. ``resolution_ms`` applies to a learned baseline; the comparison with a
-    configured one is exact. ``learned`` is the judgement against the learned baseline.
+    configured one is exact. With ``slow_calls``, it is a bottleneck by these, and the observed P50 is theirs.
+    ``learned`` is the judgement against the learned baseline.
     """
 
     sample_count: int
@@ -217,6 +226,7 @@ class DimensionResult(OfDimension):
     p_value: float | None = None
     evidence_trace_ids: list[str] | None = None
     resolution_ms: float | None = None
+    slow_calls: SlowCalls | None = None
     learned: Judgement | None = None
 
     @property
@@ -232,7 +242,8 @@ class Bottleneck(OfDimension):
     """Dimension over its threshold; times in ms. Fields after ``p_value`` are set once it is explained.
 
     ``cause`` names the dimension that makes it slow, possibly itself; ``slow_value`` is what its slower spans have in
-    common with those of others, such as ``model=opus``.
+    common with those of others, such as ``model=opus``. With ``slow_calls``, only these are slow, and the observed P50
+    is theirs.
     """
 
     observed_p50_ms: float
@@ -250,6 +261,12 @@ class Bottleneck(OfDimension):
     cause: str | None = None
     slow_value: str | None = None
     resolution_ms: float = 0.0
+    slow_calls: SlowCalls | None = None
+
+    @property
+    def slow_count(self) -> float:
+        """The number of slow spans in the window: all of them, unless only a minority is slow."""
+        return self.sample_count * (self.slow_calls.share if self.slow_calls else 1.0)
 
     @property
     def ratio(self) -> float:
@@ -263,29 +280,7 @@ class Bottleneck(OfDimension):
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON form for ``output_ref`` and items."""
-        return {name: getattr(self, name) for name in _KEPT} | {"onset_day": _written(self.onset_day)}
-
-
-_KEPT = (
-    "dimension_type",
-    "dimension_key",
-    "observed_p50_ms",
-    "baseline_p50_ms",
-    "baseline_source",
-    "multiplier",
-    "ratio",
-    "resolution_ms",
-    "sample_count",
-    "onset_day",
-    "p_value",
-    "lost_ms_a_week",
-    "why",
-    "measured",
-    "set_apart_by",
-    "cause",
-    "slow_value",
-    "evidence_trace_ids",
-)
+        return asdict(self) | {"ratio": self.ratio, "onset_day": _written(self.onset_day)}
 
 
 @dataclass(frozen=True)

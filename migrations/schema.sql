@@ -69,10 +69,11 @@ BEGIN
     INSERT INTO dimension_p50
         (run_id, dimension_type, dimension_key, sample_count, p50_ms, p90_ms, p95_ms, p99_ms, sum_ms, queue_p50_ms,
          method, baseline_p50_ms, baseline_source, multiplier, min_samples, outcome, evidence_trace_ids,
-         observed_p50_ms, onset_day, p_value, learned)
+         observed_p50_ms, onset_day, p_value, learned, resolution_ms, slow_calls)
     SELECT begin_telemetry_run.run_id, p.dimension_type, p.dimension_key, p.sample_count, p.p50_ms, p.p90_ms, p.p95_ms,
            p.p99_ms, p.sum_ms, p.queue_p50_ms, p.method, p.baseline_p50_ms, p.baseline_source, p.multiplier,
-           p.min_samples, p.outcome, p.evidence_trace_ids, p.observed_p50_ms, p.onset_day, p.p_value, p.learned
+           p.min_samples, p.outcome, p.evidence_trace_ids, p.observed_p50_ms, p.onset_day, p.p_value, p.learned,
+           p.resolution_ms, p.slow_calls
     FROM dimension_p50 AS p WHERE p.run_id = parent.run_id;
 END $$;
 
@@ -553,6 +554,7 @@ CREATE TABLE public.dimension_p50 (
     p_value double precision,
     learned jsonb,
     resolution_ms double precision,
+    slow_calls jsonb,
     CONSTRAINT dimension_p50_method_check CHECK ((method = ANY (ARRAY['exact'::text, 'histogram'::text])))
 );
 
@@ -560,11 +562,13 @@ COMMENT ON TABLE public.dimension_p50 IS 'P50s, other percentiles and judgement 
 
 COMMENT ON COLUMN public.dimension_p50.outcome IS 'Judgement: ok, bottleneck, mix, like_whole, too_few, no_baseline, switched_off, pooled, shared. NULL: not judged.';
 
-COMMENT ON COLUMN public.dimension_p50.observed_p50_ms IS 'P50 that is compared with the baseline: that of the window or, for a learned baseline, since the onset.';
+COMMENT ON COLUMN public.dimension_p50.observed_p50_ms IS 'P50 that is compared with the baseline: that of the window or, for a learned baseline, since the onset. With slow_calls, that of the slow calls.';
 
 COMMENT ON COLUMN public.dimension_p50.learned IS 'Judgement from daily P50s: the learned baseline, the change, and each guard with its numbers.';
 
 COMMENT ON COLUMN public.dimension_p50.resolution_ms IS 'Observed P50 and learned baseline are known to this many ms. NULL: the baseline is configured, or there is none.';
+
+COMMENT ON COLUMN public.dimension_p50.slow_calls IS 'Not NULL: a bottleneck because a minority of its calls became slow, with their share and P90s.';
 
 CREATE VIEW public.current_p50 WITH (security_invoker='true') AS
  SELECT run_id,
@@ -673,6 +677,7 @@ CREATE TABLE public.duration_histograms (
     counts bigint[] NOT NULL,
     p50_ms double precision,
     center double precision,
+    tail double precision,
     fine_count bigint DEFAULT 0 NOT NULL,
     CONSTRAINT duration_histograms_part_check CHECK ((part >= 0))
 );
@@ -684,6 +689,8 @@ COMMENT ON COLUMN public.duration_histograms.part IS '0: counted from stored spa
 COMMENT ON COLUMN public.duration_histograms.p50_ms IS 'Median within 0.5 %. NULL: the day has not ended, or was counted before this column existed.';
 
 COMMENT ON COLUMN public.duration_histograms.center IS 'Mean of the log durations in ms without the fastest and slowest tenth. NULL where p50_ms is.';
+
+COMMENT ON COLUMN public.duration_histograms.tail IS 'Mean of the log durations in ms of the slowest fifth. NULL where p50_ms is.';
 
 COMMENT ON COLUMN public.duration_histograms.fine_count IS 'Number of spans with microseconds. The day is in whole milliseconds if fewer than nine tenths have them.';
 

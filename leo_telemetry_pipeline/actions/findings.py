@@ -149,7 +149,7 @@ def _mixed(one: Judgement) -> dict[str, Any]:
 def _explained(
     found: Bottleneck, window: Window, explained: Mapping[Dimension, dict[str, Any]], mixes: Mapping[Dimension, str]
 ) -> Bottleneck:
-    lost_ms = found.added_ms * found.sample_count * (WEEK / (window.end - window.start))
+    lost_ms = found.added_ms * found.slow_count * (WEEK / (window.end - window.start))
     found = replace(found, lost_ms_a_week=lost_ms, **({"cause": found.name} | explained.get(found.dimension, {})))
     # Only a bottleneck by a configured threshold has a changed mix: others are then no bottlenecks.
     line = mixes.get(found.dimension)

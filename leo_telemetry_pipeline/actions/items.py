@@ -147,36 +147,46 @@ def worded(
 ) -> Draft:
     """Draft the item of a bottleneck, which is given as JSON."""
     dimension = f"{bottleneck['dimension_type']}:{bottleneck['dimension_key']}"
-    observed, baseline = (
-        milliseconds(bottleneck["observed_p50_ms"]),
-        milliseconds(bottleneck["baseline_p50_ms"]),
-    )
-    times = ratio_of(bottleneck)
-    since = f" since {bottleneck['onset_day']}" if bottleneck.get("onset_day") else ""
+    times, of_slow = ratio_of(bottleneck), bottleneck.get("slow_calls")
     detail = dict(bottleneck)
     detail["window"] = {"start": window_start.isoformat(), "end": window_end.isoformat()}
     detail["run_id"] = run_id
     detail["project"] = project or ""
     where = "" if project is None else f" in project {project}"
     because = f": {bottleneck['slow_value']}" if bottleneck.get("slow_value") else ""
+    who = f"{one_in(of_slow)} calls of {dimension}" if of_slow else dimension
     return Draft(
         fingerprint(bottleneck["dimension_type"], bottleneck["dimension_key"], project),
-        f"{dimension} takes {times} as long as normal{where}{because}",
-        f"The median of {dimension}{where} was {observed}{since}, against a {bottleneck['baseline_source']} baseline "
-        f"of {baseline}: {times}, where up to {allowed(bottleneck['multiplier'])} is normal. From "
-        f"{window_start:%Y-%m-%d} to {window_end:%Y-%m-%d %H:%M} UTC it had {bottleneck['sample_count']} spans. "
+        f"{who} takes {times} as long as normal{where}{because}",
+        f"{_compared(bottleneck, dimension + where)} "
+        f"From {window_start:%Y-%m-%d} to {window_end:%Y-%m-%d %H:%M} UTC it had {bottleneck['sample_count']} spans. "
         + "".join(f"{sentence}. " for sentence in explanations(bottleneck))
         + f"Slowest traces: {', '.join(bottleneck['evidence_trace_ids']) or 'none kept'}.",
         detail,
     )
 
 
-def explanations(bottleneck: Mapping[str, Any]) -> list[str]:
-    """Return one sentence on each that is known: onset, added time, measurements, attributes of slow spans, members.
+def _compared(bottleneck: Mapping[str, Any], dimension: str) -> str:
+    observed, baseline = (milliseconds(bottleneck[name]) for name in ("observed_p50_ms", "baseline_p50_ms"))
+    times, of_slow = ratio_of(bottleneck), bottleneck.get("slow_calls")
+    since = f" since {bottleneck['onset_day']}" if bottleneck.get("onset_day") else ""
+    against = f"against a {bottleneck['baseline_source']} baseline of {baseline}"
+    if of_slow:
+        who = f"{one_in(of_slow)} calls of {dimension} is slow{since}"
+        return f"{who}: the median of these is {observed}, {against} for all calls: {times}."
+    normal = f"where up to {allowed(bottleneck['multiplier'])} is normal"
+    return f"The median of {dimension} was {observed}{since}, {against}: {times}, {normal}."
 
-    The bottleneck is given as JSON, in the form of findings and items.
+
+def explanations(bottleneck: Mapping[str, Any]) -> list[str]:
+    """Return a sentence each, where known.
+
+    In order: slow calls, onset, added time, measurements, attributes of slow spans, members. The bottleneck is given as
+    JSON, in the form of findings and items.
     """
     sentences = []
+    if of_slow := bottleneck.get("slow_calls"):
+        sentences.append(_slow_calls(of_slow))
     if bottleneck.get("onset_day"):
         sentences.append(f"Slower since {bottleneck['onset_day']}{_how_sure(bottleneck.get('p_value'))}")
     if bottleneck.get("why"):
@@ -192,6 +202,19 @@ def explanations(bottleneck: Mapping[str, Any]) -> list[str]:
         more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
         sentences.append(f"Because of it, {', '.join(names[:MOST_NAMED])}{more} took longer too")
     return sentences
+
+
+def one_in(slow_calls: Mapping[str, Any]) -> str:
+    """Format the share of slow calls, which are given as JSON: ``1 in 4``."""
+    return f"1 in {max(2, round(1 / slow_calls['share']))}"
+
+
+def _slow_calls(slow_calls: Mapping[str, Any]) -> str:
+    """Return a sentence on the slow calls, which are given as JSON."""
+    p90_before_ms = slow_calls.get("p90_before_ms")
+    was = "" if p90_before_ms is None else f", was {milliseconds(p90_before_ms)}"
+    p90 = f"the P90 of all calls is {milliseconds(slow_calls['p90_ms'])}{was}"
+    return f"Slow calls take over {milliseconds(slow_calls['cut_ms'])}; {p90}"
 
 
 def _how_sure(p_value: float | None) -> str:

@@ -14,9 +14,10 @@ from datetime import date
 
 import numpy as np
 
-from leo_telemetry_pipeline.analysis import references
+from leo_telemetry_pipeline.analysis import references, tails
 from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST, ChangePoint, date_of, day_number
 from leo_telemetry_pipeline.analysis.levels import (
+    ACCEPTED_LEAST,
     DAYS_LEAST,
     LEVEL_LEAST,
     MIXED_SINCE,
@@ -31,8 +32,6 @@ from leo_telemetry_pipeline.analysis.references import Reference
 from leo_telemetry_pipeline.dimension import Baseline, Dimension
 from leo_telemetry_pipeline.resolution import least_ratio
 
-ACCEPTED_LEAST = 3
-
 MULTIPLIER_LEAST = 1.15
 MULTIPLIER_ERRORS = 3.0
 MULTIPLIER_DAYS = 7
@@ -46,9 +45,10 @@ def learn(
     before = {baseline.dimension: baseline for baseline in kept}
     learned = {}
     for history in days.histories:
-        baseline = of_history(history, changed.get(history.name, ()), before.pop(history.name, None))
+        of_dimension = before.pop(history.name, None)
+        baseline = of_history(history, changed.get(history.name, ()), of_dimension)
         if baseline:
-            learned[history.name] = baseline
+            learned[history.name] = tails.with_tail(history, baseline, of_dimension)
     learned |= {name: _as_kept(baseline) for name, baseline in before.items()}
     return dict(sorted(learned.items()))
 
@@ -65,6 +65,8 @@ def of_history(history: History, changed: Sequence[ChangePoint], kept: Baseline 
     is_later = len(last) > 0 and len(changed) > 0 and int(history.days[last[0]]) > start_of(kept)
     if is_later and kept.may_rise and len(last) >= ACCEPTED_LEAST:
         return _learned(history, last[:SETTLED_DAYS], "accepted", kept.noise_dismissals)
+    if (since := tails.accepted(history, kept)) is not None:
+        return _learned(history, since, "accepted", kept.noise_dismissals)
     if len(mixed := _since_mixed(history, kept)) >= DAYS_LEAST:
         return _learned(history, mixed[:SETTLED_DAYS], "mixed", kept.noise_dismissals)
     if moved := _moved_by(history, kept, last, is_later=is_later):

@@ -8,8 +8,16 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from leo_telemetry_pipeline.dimension import OTHER_KEYS, Bottleneck, Dimension, DimensionResult, Judgement, Threshold
+from leo_telemetry_pipeline.dimension import (
+    OTHER_KEYS,
+    Bottleneck,
+    Dimension,
+    DimensionResult,
+    Judgement,
+    Threshold,
+)
 from leo_telemetry_pipeline.resolution import WHOLE_MS
+from leo_telemetry_pipeline.slow_calls import SlowCalls
 
 # Multiplier of a configured baseline without one.
 DEFAULT_MULTIPLIER = 2.0
@@ -18,6 +26,9 @@ HISTORY_DAYS = 90
 
 # 100 * 1.15 is 114.99999999999999 in floating point.
 ROUNDING = 1 + 1e-12
+
+# From this share of slow calls on, a slow P50 says more.
+MINORITY = 0.4
 
 JUDGED = ("ok", "bottleneck", "mix", "like_whole")
 NOT_JUDGED = ("too_few", "no_baseline", "switched_off", "pooled", "shared")
@@ -33,8 +44,9 @@ def judge(
     """Judge every measured dimension; the outcome is one of JUDGED or NOT_JUDGED.
 
     A configured baseline takes precedence over the learned judgement, with a multiplier of 2.0 by default. A learned
-    baseline is compared with the P50 since the onset, or, without a bottleneck, with the P50 of the window. Dimensions
-    in ``shared`` are not judged, since their parts (one per service or kind) are.
+    baseline is compared with the P50 since the onset, or, without a bottleneck, with the P50 of the window. If a
+    minority of the calls is slow by the learned judgement, the P50 of these is compared. Dimensions in ``shared`` are
+    not judged, since their parts (one per service or kind) are.
     """
     configured = {threshold.dimension: threshold for threshold in thresholds}
     by_history = {judgement.dimension: judgement for judgement in learned}
@@ -53,10 +65,11 @@ def _judged(
     is_configured = threshold.baseline_source == "configured"
     outcome = own.outcome if own and not is_configured else None
     decides = own if outcome in JUDGED else None
-    slower = own if outcome in ("bottleneck", "mix", "like_whole") else None
+    slow_calls = minority(own) if own and not is_configured else None
+    slower = own.tail if own and slow_calls else own if outcome in ("bottleneck", "mix", "like_whole") else None
     learned_p50_ms = decides.baseline.p50_ms if decides and decides.baseline else None
     baseline_p50_ms = threshold.baseline_p50_ms if is_configured else learned_p50_ms
-    observed_p50_ms = slower.observed_p50_ms if slower else one.p50_ms
+    observed_p50_ms = slow_calls.p50_ms if slow_calls else slower.observed_p50_ms if slower else one.p50_ms
     multiplier = threshold.multiplier if is_configured else own.multiplier if own else None
     multiplier = DEFAULT_MULTIPLIER if multiplier is None else multiplier
     min_samples = default_min_samples if threshold.min_samples is None else threshold.min_samples
@@ -84,7 +97,15 @@ def _judged(
         resolution_ms=slower.resolution_ms if slower else WHOLE_MS if decides else None,
         onset_day=slower.onset_day if slower else None,
         p_value=slower.p_value if slower else None,
+        slow_calls=slow_calls if outcome == "bottleneck" else None,
     )
+
+
+def minority(judged: Judgement) -> SlowCalls | None:
+    """Return the slow calls of a dimension if its tail is slow, and they are few or its P50 is not slow."""
+    slow = judged.tail.slow_calls if judged.tail and judged.tail.outcome == "bottleneck" else None
+    is_story = judged.outcome == "ok" or (judged.outcome == "bottleneck" and slow is not None and slow.share < MINORITY)
+    return slow if is_story else None
 
 
 def is_over_threshold(one: DimensionResult) -> bool:
@@ -126,6 +147,7 @@ def _bottleneck(one: DimensionResult) -> Bottleneck:
         one.onset_day,
         one.p_value,
         resolution_ms=one.resolution_ms or 0.0,
+        slow_calls=one.slow_calls,
     )
 
 

@@ -1,8 +1,8 @@
 """Percentiles of histograms.
 
-Belongs here: the interpolation rule and trimmed means, for many histograms at a time. Does not: reading histograms
-(store.history).
-``MEDIAN`` and ``CENTER`` of store.history.histograms are the same rules in SQL.
+Belongs here: the interpolation rule, and means between ranks, for many histograms at a time. Does not: reading
+histograms (store.history).
+``MEDIAN``, ``CENTER`` and ``TAIL`` of store.history.histograms are the same rules in SQL.
 """
 
 from collections.abc import Sequence
@@ -39,10 +39,15 @@ def percentiles(
     return below + (above - below) * (ranks - np.floor(ranks))
 
 
-def centers(
-    ends: np.ndarray, buckets: np.ndarray, spans: np.ndarray, gamma: float, trimmed: float, least: float
+def mean_logs(
+    ends: np.ndarray,
+    buckets: np.ndarray,
+    spans: np.ndarray,
+    gamma: float,
+    ranks: tuple[float, float],
+    least: float,
 ) -> np.ndarray:
-    """Return the mean log duration of each histogram without the share ``trimmed`` at either end.
+    """Return the mean log duration of each histogram between two ranks, as shares of its spans.
 
     Arguments as in ``percentiles``; zeros count as ``least``.
     """
@@ -51,7 +56,7 @@ def centers(
     before = np.concatenate(([0], last[:-1]))
     of, sizes = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0)), last - before
     upto = cumulative - before[of]
-    low, high = trimmed * sizes[of], (1 - trimmed) * sizes[of]
+    low, high = ranks[0] * sizes[of], ranks[1] * sizes[of]
     weight = np.maximum(np.minimum(upto, high) - np.maximum(upto - spans, low), 0)
     logs = np.where(buckets <= ZERO_BUCKET, np.log(least), (buckets - 0.5) * np.log(gamma))
     starts = np.concatenate(([0], ends[:-1]))

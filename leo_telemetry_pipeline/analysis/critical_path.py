@@ -30,7 +30,8 @@ class Forest:
     ``children``: rows, latest end first; ``parents`` and ``handoffs`` (of the trace): rows, -1 for none. ``start`` and
     ``end`` are by the clock of the root span's host, with an uncertainty of ``leeway``. ``services`` and ``callees``
     (the service that a span calls): empty for none. ``beside``: by row, children that ran concurrently with siblings.
-    ``sampled``: per dimension, the traces that represent it, if not all do.
+    ``sampled``: per dimension, the traces that represent it, if not all do; ``above_ms``: its spans above this judged
+    time, if not all do.
     """
 
     types: list[str]
@@ -49,6 +50,7 @@ class Forest:
     beside: dict[int, list[int]]
     traces: list[Any]
     sampled: Mapping[Dimension, Collection[str]] = field(default_factory=dict)
+    above_ms: Mapping[Dimension, float] = field(default_factory=dict)
 
 
 class Step(NamedTuple):
@@ -212,8 +214,11 @@ def critical_path(trees: Forest, top: int) -> list[Step]:
 def rows_of(trees: Forest, dimension_type: str, dimension_key: str) -> list[int]:
     """Return the rows of the spans that represent a dimension."""
     rows = _rows_of(trees, dimension_type, dimension_key)
-    sampled = trees.sampled.get((dimension_type, dimension_key))
-    return rows if sampled is None else [row for row in rows if trees.traces[row] in sampled]
+    name = dimension_type, dimension_key
+    sampled, above_ms = trees.sampled.get(name), trees.above_ms.get(name)
+    if sampled is not None:
+        rows = [row for row in rows if trees.traces[row] in sampled]
+    return rows if above_ms is None else [row for row in rows if trees.judged[row] > above_ms]
 
 
 def _rows_of(trees: Forest, dimension_type: str, dimension_key: str) -> list[int]:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import numpy as np
 
-from leo_telemetry_pipeline.analysis import references, scan
+from leo_telemetry_pipeline.analysis import references, scan, tails
 from leo_telemetry_pipeline.analysis.bottlenecks import is_above
 from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST, ChangePoint
 from leo_telemetry_pipeline.analysis.levels import DAYS_LEAST, LEVEL_LEAST, Days, History, days_by_level
@@ -54,19 +54,23 @@ def judge(
 ) -> list[Judgement]:
     """Judge every dimension of ``days`` by its learned baseline; ``multipliers`` override the learned ones.
 
-    A bottleneck passes all guards, including the false discovery rate ``false_discoveries`` of the run.
+    A bottleneck passes all guards, including the false discovery rate ``false_discoveries`` of the run, and so does a
+    slow tail.
     """
     first, end = int(window_start.timestamp() // _DAY_S), int(-(-window_end.timestamp() // _DAY_S))
     judged = []
     for history in days.histories:
         baseline = baselines.get(history.name)
         multiplier = (multipliers or {}).get(history.name, baseline.multiplier) if baseline else None
-        judged.append(of_history(history, changed.get(history.name, ()), baseline, multiplier, first, end))
-    tested = [number for number, one in enumerate(judged) if one.is_enough]
-    limit = discovery_limit([judged[number].p_value for number in tested], false_discoveries)
-    for number in tested:
-        judged[number] = _discovered(judged[number], limit, len(tested))
-    return judged
+        of_all = of_history(history, changed.get(history.name, ()), baseline, multiplier, first, end)
+        of_tail = tails.baseline_of(baseline, (multipliers or {}).get(history.name))
+        if of_tail:
+            tail = of_history(history.tail, (), of_tail, of_tail.multiplier, first, end)
+            of_all = replace(of_all, tail=tail)
+        judged.append(of_all)
+    tested = [each for one in judged for each in (one, one.tail) if each and each.is_enough]
+    limit = discovery_limit([each.p_value for each in tested], false_discoveries)
+    return [_discovered(one, limit, len(tested)) for one in judged]
 
 
 def discovery_limit(p_values: Sequence[float] | np.ndarray, share: float) -> float:
@@ -148,7 +152,7 @@ def _onset(history: History, reference: Reference, found: Distance) -> ChangePoi
         return None
     part = slice(begin, int(found.since[-1]) + 1)
     at, (first, last), (low, high) = scan.onset(
-        history.x[part], history.quality[part], reference.sigma, reference.rho, int(found.since[0]) - begin
+        history.centers[part], history.quality[part], reference.sigma, reference.rho, int(found.since[0]) - begin
     )
     day, earliest, latest = (int(history.days[begin + place]) for place in (at, first, last))
     levels = float(np.exp(low)), float(np.exp(high)), float(np.exp(high - low))
@@ -201,6 +205,9 @@ def _mean(history: History, at: np.ndarray) -> float:
 
 
 def _discovered(one: Judgement, limit: float, tested: int) -> Judgement:
-    says = f"p {one.p_value:.2g}, the limit among {tested} dimensions is {limit:.2g}"
+    one = replace(one, tail=_discovered(one.tail, limit, tested)) if one.tail else one
+    if not one.is_enough:
+        return one
+    says = f"p {one.p_value:.2g}, the limit among {tested} tests is {limit:.2g}"
     guard = Guard("false_discoveries", one.p_value <= limit, one.p_value, limit, says)
     return replace(one, guards=(*one.guards, guard), p_limit=limit)

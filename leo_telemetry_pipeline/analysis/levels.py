@@ -4,8 +4,8 @@ Belongs here: one history per dimension, and the level and noise of any of its d
 (changes), which level is normal (baselines), judging (judgement).
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from itertools import pairwise
@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from leo_telemetry_pipeline.analysis import changes, medians, noise
-from leo_telemetry_pipeline.analysis.bucket_percentiles import centers, percentiles
+from leo_telemetry_pipeline.analysis.bucket_percentiles import mean_logs, percentiles
 from leo_telemetry_pipeline.analysis.changes import ChangePoint, Prepared, Series, day_number
 from leo_telemetry_pipeline.daily_rows import Rows, at_coarsest, resolution_of
 from leo_telemetry_pipeline.dimension import Baseline, Dimension
@@ -24,17 +24,24 @@ LEAST_MS = 0.5
 DAYS_LEAST = 14
 LEVEL_LEAST = 7
 SETTLED_DAYS = 28
+# An accepted level needs this many.
+ACCEPTED_LEAST = 3
 OUTLIER = 2.5
+# A tail needs a span in its slowest fifth.
+TAIL_SPANS_LEAST = 5
+# Tails of different resolutions are compared if each is this many steps of the coarser one.
+TAIL_STEPS_LEAST = 20
 # Evidence of a baseline: the day since which the mix of work is another one.
 MIXED_SINCE = "mixed_since"
 
 
 @dataclass(frozen=True)
 class DailyP50s:
-    """Daily span counts, P50s in ms and centers of many dimensions, as arrays of equal length, unordered.
+    """Daily span counts, P50s in ms, centers and tails of many dimensions, as arrays of equal length, unordered.
 
     ``place``: index into ``dimensions``; ``day``: days since 1970-01-01; ``center``: trimmed mean of log durations,
-    by default the log P50; ``fine_count``: the number of spans with microseconds, None if P50s are exact.
+    by default the log P50; ``tail``: mean log duration of the slowest fifth, NaN if unknown; ``fine_count``: the number
+    of spans with microseconds, None if P50s are exact.
     """
 
     dimensions: Sequence[Dimension]
@@ -43,6 +50,7 @@ class DailyP50s:
     count: np.ndarray
     p50_ms: np.ndarray
     center: np.ndarray | None = None
+    tail: np.ndarray | None = None
     fine_count: np.ndarray | None = None
 
     @property
@@ -52,19 +60,31 @@ class DailyP50s:
             return np.zeros(len(self.p50_ms))
         return resolution_of(self.count, self.fine_count)
 
+    def without_tails(self, types: Collection[str]) -> "DailyP50s":
+        """Return the days, those of dimensions of these types without tails."""
+        if self.tail is None or not types:
+            return self
+        is_left_out = np.array([dimension_type in types for dimension_type, _ in self.dimensions], dtype=bool)
+        return replace(self, tail=np.where(is_left_out[self.place], np.nan, self.tail))
+
     @classmethod
     def of_parts(cls, dimensions: Sequence[Dimension], parts: Iterable[tuple[np.ndarray, ...]]) -> "DailyP50s":
-        """Concatenate parts, each with arrays of place, day, spans, P50, center and spans with microseconds."""
+        """Concatenate parts, each with arrays of place, day, spans, P50, center, tail and spans with microseconds."""
         none = np.zeros(0, np.int64)
-        empty = (none, none, none, np.zeros(0), np.zeros(0), none)
+        empty = (none, none, none, *[np.zeros(0)] * 3, none)
         return cls(dimensions, *(np.concatenate(columns) for columns in zip(empty, *parts, strict=True)))
 
 
-def of_rows(rows: Rows, gamma: float, trimmed: float) -> tuple[np.ndarray, ...]:
-    """Return day, spans, P50 in ms, center and spans with microseconds of each row."""
+def of_rows(
+    rows: Rows, gamma: float, central: tuple[float, float], slowest: tuple[float, float]
+) -> tuple[np.ndarray, ...]:
+    """Return day, spans, P50 in ms, center, tail and spans with microseconds of each row.
+
+    ``central`` and ``slowest``: the ranks of center and tail, as shares of the spans.
+    """
     [p50_ms] = percentiles((0.5,), rows.ends, rows.buckets, rows.spans, gamma)
-    center = centers(rows.ends, rows.buckets, rows.spans, gamma, trimmed, LEAST_MS)
-    return rows.day, rows.count, np.clip(p50_ms, rows.min_ms, rows.max_ms), center, rows.fine_count
+    means = (mean_logs(rows.ends, rows.buckets, rows.spans, gamma, ranks, LEAST_MS) for ranks in (central, slowest))
+    return rows.day, rows.count, np.clip(p50_ms, rows.min_ms, rows.max_ms), *means, rows.fine_count
 
 
 @dataclass(frozen=True)
@@ -73,7 +93,8 @@ class History:
 
     ``days`` since 1970-01-01; ``raw``: log P50s in ms; ``x``: the same without weekly rhythm; ``centers``:
     trimmed means of log durations without it, more precise than P50s if spans are few; ``spans_per_day``: the median;
-    ``resolution_ms``: the coarsest of its days, to which all P50s are rounded.
+    ``resolution_ms``: the coarsest of its days, to which all P50s are rounded; ``tails``: means of the log durations of
+    the slowest fifth without the rhythm of the P50s, NaN if unknown.
     """
 
     name: Dimension
@@ -85,6 +106,15 @@ class History:
     quality: np.ndarray
     spans_per_day: float
     resolution_ms: float = 0.0
+    tails: np.ndarray | None = None
+
+    @cached_property
+    def tail(self) -> "History":
+        """The days with a known tail, with tails in place of P50s and centers."""
+        at = np.zeros(0, int) if self.tails is None else np.flatnonzero(np.isfinite(self.tails))
+        tails = np.zeros(0) if self.tails is None else self.tails[at]
+        days, counts, quality = (column[at] for column in (self.days, self.counts, self.quality))
+        return History(self.name, days, counts, tails, tails, tails, quality, self.spans_per_day, self.resolution_ms)
 
     def level(self, at: np.ndarray, of: np.ndarray | None = None) -> float:
         """Return the mean of ``x`` (or ``of``) at these indices, weighted by squared quality, outliers clipped."""
@@ -120,7 +150,7 @@ class Days:
 
 def days_of(daily: DailyP50s) -> Days:
     """Return the days of many dimensions as histories and series, sorted by name."""
-    names, all_series, centers, spans = _series(daily)
+    names, all_series, centers, tails, spans = _series(daily)
     usable = [changes.points(each) for each in all_series]
     prepared = changes.prepare_points(usable, [each.resolution for each in all_series])
     histories = []
@@ -128,30 +158,36 @@ def days_of(daily: DailyP50s) -> Days:
         x = prepared[number].x if number in prepared else raw
         counts = np.zeros(0) if each.counts is None else each.counts
         centered = centers[number] + x - raw
-        spans_per_day = float(spans[number])
-        histories.append(History(name, days, counts, raw, x, centered, quality, spans_per_day, each.resolution))
+        more = quality, float(spans[number]), each.resolution, tails[number] + x - raw
+        histories.append(History(name, days, counts, raw, x, centered, *more))
     return Days(tuple(histories), tuple(all_series), prepared)
 
 
-def _series(daily: DailyP50s) -> tuple[list[Dimension], list[Series], list[np.ndarray], np.ndarray]:
-    """Return the dimensions with days, their series, the centers of these days, and their median spans per day."""
+def _series(
+    daily: DailyP50s,
+) -> tuple[list[Dimension], list[Series], list[np.ndarray], list[np.ndarray], np.ndarray]:
+    """Return the dimensions with days, their series, the centers and tails of these, and their median spans per day."""
     by_name = sorted(range(len(daily.dimensions)), key=daily.dimensions.__getitem__)
     numbers = np.argsort(by_name)[daily.place] if by_name else daily.place
     order = np.lexsort((daily.day, numbers))
     first = np.flatnonzero(np.diff(numbers[order], prepend=-1))
-    center = np.full(len(daily.day), np.nan) if daily.center is None else daily.center
-    columns = [daily.day, daily.count.astype(float), daily.p50_ms.astype(float), center, daily.resolution_ms]
-    series, centers, spans = [], [], np.zeros(len(first))
+    unknown = np.full(len(daily.day), np.nan)
+    logs = [unknown if column is None else column for column in (daily.center, daily.tail)]
+    columns = [daily.day, daily.count.astype(float), daily.p50_ms.astype(float), *logs, daily.resolution_ms]
+    series, centers, tails, spans = [], [], [], np.zeros(len(first))
     for row, at in enumerate(np.split(order, first[1:]) if len(first) else []):
-        days_of, counts, p50s, means, steps = (column[at] for column in columns)
+        days_of, counts, p50s, means, slowest, steps = (column[at] for column in columns)
         spans[row] = np.median(counts)
         enough = (counts > 0) & np.isfinite(p50s)
         rounded, coarsest = at_coarsest(p50s[enough], steps[enough])
         rounded = np.where(rounded > 0, rounded, LEAST_MS)
         series.append(Series(rounded, counts[enough], days_of[enough], coarsest))
-        # Centers with microseconds cannot be rounded for a comparison with centers of whole ms.
-        centers.append(means[enough] if daily.center is not None and np.ptp(steps) == 0 else np.log(rounded))
-    return [daily.dimensions[place] for place in daily.place[order[first]]], series, centers, spans
+        # Centers and tails with microseconds cannot be rounded for a comparison with those of whole ms.
+        is_alike = np.ptp(steps) == 0
+        centers.append(means[enough] if daily.center is not None and is_alike else np.log(rounded))
+        known = (counts >= TAIL_SPANS_LEAST) & (is_alike | (np.exp(slowest) >= TAIL_STEPS_LEAST * coarsest))
+        tails.append(np.where(known, slowest, np.nan)[enough])
+    return [daily.dimensions[place] for place in daily.place[order[first]]], series, centers, tails, spans
 
 
 def change_points(days: Days) -> dict[Dimension, list[ChangePoint]]:

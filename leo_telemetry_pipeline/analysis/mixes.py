@@ -4,7 +4,7 @@ Belongs here: the decision, from histograms of the slices. Does not: what slices
 slow (judgement).
 
 A slow dimension is called "mix" if, over some attribute, no slice is slow, the slices together are not slower either,
-and the change of shares accounts for most of the spans above the former P50.
+and the change of shares accounts for most of the spans above the former P50; a slow tail, above the former P80.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,6 +33,8 @@ CHANCE = 3.0
 TRIMMED = 0.1
 # Of more dimensions over their threshold, those with the highest ratios: all are then slow for another reason.
 MOST_EXPLAINED = 500
+# The slowest fifth is above it.
+TAIL_RANK = 0.8
 # Histories have buckets of 0.5 %; wider ones let thousands of slices fit into memory.
 WIDTH = 4
 
@@ -56,19 +58,25 @@ class Durations:
 
 
 def candidates(judged: Iterable[Judgement], slices: Slices) -> list[tuple[Judgement, Dimension]]:
-    """Return the dimensions over their threshold that may only have another mix, the worst ones, each with its slices.
+    """Return the dimensions that may only have another mix, the worst ones, each with its slices.
 
-    A dimension has one entry per slice.
+    They, or their tails, are over their threshold. A dimension has one entry per slice.
     """
     by_name = {one.dimension: one for one in judged}
-    large = [one for one in by_name.values() if _is_large(one) and _attributes(one, slices, by_name)]
-    large.sort(key=lambda one: -(one.ratio or 0.0))
+    large = [one for one in by_name.values() if _large(one) and _attributes(one, slices, by_name)]
+    large.sort(key=lambda one: -max(each.ratio or 0.0 for each, _ in _large(one)))
     return [
         (one, slice_)
         for one in large[:MOST_EXPLAINED]
         for attribute in _attributes(one, slices, by_name)
         for slice_ in slices[one.dimension][attribute]
     ]
+
+
+def _large(one: Judgement) -> list[tuple[Judgement, float]]:
+    """Return the dimension and its tail, as far as they are over their threshold, each with its rank."""
+    ranks = ((one, 0.5), (one.tail, TAIL_RANK))
+    return [(each, rank) for each, rank in ranks if each and _is_large(each)]
 
 
 def _is_large(one: Judgement) -> bool:
@@ -97,21 +105,26 @@ def settled(
     ``of``: the candidates; ``portions``: the history of the slice of each, from the day ``first``.
     """
     by_name = {one.dimension: one for one in judged}
-    periods = [_periods(one, day_number(first), day_number(window_start)) for one, _ in of]
+    periods = [_periods(_large(one)[0][0], day_number(first), day_number(window_start)) for one, _ in of]
     durations = _pooled(portions, periods, day_number(first), gamma)
     places = {(one.dimension, slice_): place for place, (one, slice_) in enumerate(of)}
     for name in dict.fromkeys(one.dimension for one, _ in of):
         one = by_name[name]
-        found = []
+        found: dict[float, list[Mix]] = {}
         for attribute in _attributes(one, slices, by_name):
             at = [places[name, slice_] for slice_ in slices[name][attribute]]
             some = Durations(durations.before[at], durations.since[at], durations.log_ms)
             values = [value_of(name, slice_) for slice_ in slices[name][attribute]]
-            found.append(explanation(attribute, values, some, one.multiplier or 1.0))
-        if known := [mix for mix in found if mix]:
-            best = min(known, key=lambda mix: (abs(np.log(mix.reweighted)), mix.attribute))
-            by_name[name] = replace(one, mix=best)
+            for large, rank in _large(one):
+                if mix := explanation(attribute, values, some, large.multiplier or 1.0, rank):
+                    found.setdefault(rank, []).append(mix)
+        tail = replace(one.tail, mix=_best(found.get(TAIL_RANK))) if one.tail else None
+        by_name[name] = replace(one, mix=_best(found.get(0.5)), tail=tail)
     return [by_name[one.dimension] for one in judged]
+
+
+def _best(found: Sequence[Mix] | None) -> Mix | None:
+    return min(found or (), key=lambda mix: (abs(np.log(mix.reweighted)), mix.attribute), default=None)
 
 
 def _periods(one: Judgement, first: int, window_start: int) -> Periods:
@@ -134,8 +147,10 @@ def _marked(one: Judgement, baseline: Baseline) -> Baseline:
     return replace(baseline, evidence={MIXED_SINCE: one.onset_day.isoformat(), **baseline.evidence})
 
 
-def explanation(attribute: str, values: Sequence[str], durations: Durations, multiplier: float) -> Mix | None:
-    """Return the mix over an attribute if it explains a rise of all spans."""
+def explanation(
+    attribute: str, values: Sequence[str], durations: Durations, multiplier: float, rank: float = 0.5
+) -> Mix | None:
+    """Return the mix over an attribute if it explains a rise of all spans at a rank, by default of their P50."""
     was, now = (side.sum(axis=1) for side in (durations.before, durations.since))
     both = np.minimum(was, now) >= SPANS_LEAST
     if len(values) < 2 or not both.any() or max(was[both].sum() / was.sum(), now[both].sum() / now.sum()) < STAYED:
@@ -145,17 +160,17 @@ def explanation(attribute: str, values: Sequence[str], durations: Durations, mul
     shares_before, shares_since = was / was.sum(), now / now.sum()
     like_before = _shaped(durations.before, durations.since)
     like_since = _shaped(durations.since, durations.before)
-    p50_before = _median(shares_before @ like_before)
-    above = np.arange(len(durations.log_ms)) > p50_before
+    former = _at_rank(shares_before @ like_before, rank)
+    above = np.arange(len(durations.log_ms)) > former
     observed = (shares_since @ like_since - shares_before @ like_before)[above].sum()
     moved, slow = shares_since - shares_before, like_before[:, above].sum(axis=1)
     error = np.sqrt(moved**2 @ (slow * (1 - slow) / np.maximum(was, SPANS_LEAST)))
     if observed <= 0 or moved @ slow + CHANCE * error < EXPLAINED * observed:
         return None
     logs = durations.log_ms
-    reweighted = logs[_median(shares_before @ like_since)] - logs[p50_before]
+    reweighted = logs[_at_rank(shares_before @ like_since, rank)] - logs[former]
     p50s = [
-        [float(np.exp(logs[_median(row)])) if row.sum() else None for row in side]
+        [float(np.exp(logs[_at_rank(row, 0.5)])) if row.sum() else None for row in side]
         for side in (durations.before, durations.since)
     ]
     shares = [Share(*row) for row in zip(values, shares_before.tolist(), shares_since.tolist(), *p50s, strict=True)]
@@ -169,8 +184,8 @@ def _shaped(side: np.ndarray, other: np.ndarray) -> np.ndarray:
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
-def _median(weights: np.ndarray) -> int:
-    return int(np.searchsorted(np.cumsum(weights), weights.sum() / 2))
+def _at_rank(weights: np.ndarray, rank: float) -> int:
+    return int(np.searchsorted(np.cumsum(weights), rank * weights.sum()))
 
 
 def _is_slower(durations: Durations, both: np.ndarray, multiplier: float) -> bool:

@@ -36,10 +36,11 @@ class Daily:
 
 @dataclass(frozen=True)
 class DimensionChanges:
-    """Changes of one dimension's duration and volume, oldest first."""
+    """Changes of one dimension's P50, volume and, if asked for, P90, oldest first."""
 
     time: tuple[ChangePoint, ...]
     volume: tuple[ChangePoint, ...]
+    p90: tuple[ChangePoint, ...] = ()
 
 
 def daily(portions: Iterable[Rows], dimensions: int, days: int, gamma: float) -> Daily:
@@ -59,14 +60,27 @@ def dimension_changes(
     found: Daily, first: date, closed: int, find_all: Detector = changes.find_all
 ) -> list[DimensionChanges]:
     """Return the changes of each dimension's P50 and span count in the first ``closed`` days from ``first``."""
-    count, p50_ms = found.count[:, :closed], found.p50_ms[:, :closed]
-    there = [np.flatnonzero(row) for row in count]
-    epoch = day_number(first)
-    steps = resolution_of(count, found.fine_count[:, :closed])
-    times = []
-    for row, days in enumerate(there):
-        p50s, coarsest = at_coarsest(p50_ms[row, days], steps[row, days])
-        times.append(Series(p50s, count[row, days].astype(float), days + epoch, coarsest))
-    volumes = [Series(count[row, days].astype(float), None, days + epoch) for row, days in enumerate(there)]
+    times = _series(found, found.p50_ms, first, closed)
+    volumes = [Series(each.counts, None, each.days) for each in times if each.counts is not None]
     both = zip(find_all(times), find_all(volumes), strict=True)
-    return [DimensionChanges(*(tuple(sorted(found, key=lambda one: one.at)) for found in each)) for each in both]
+    return [DimensionChanges(*map(_in_order, each)) for each in both]
+
+
+def p90_changes(found: Daily, first: date, closed: int) -> list[tuple[ChangePoint, ...]]:
+    """Return the changes of each dimension's P90 in the first ``closed`` days from ``first``."""
+    return [_in_order(each) for each in changes.find_all(_series(found, found.p90_ms, first, closed))]
+
+
+def _series(found: Daily, of_days: np.ndarray, first: date, closed: int) -> list[Series]:
+    count = found.count[:, :closed]
+    steps = resolution_of(count, found.fine_count[:, :closed])
+    series = []
+    for row, counts in enumerate(count):
+        days = np.flatnonzero(counts)
+        values, coarsest = at_coarsest(of_days[row, days], steps[row, days])
+        series.append(Series(values, counts[days].astype(float), days + day_number(first), coarsest))
+    return series
+
+
+def _in_order(changed: Sequence[ChangePoint]) -> tuple[ChangePoint, ...]:
+    return tuple(sorted(changed, key=lambda one: one.at))

@@ -77,7 +77,7 @@ def _daily(pasts: Sequence[Past]) -> DailyP50s:
         p50_ms = np.maximum(past.p50_ms[days], LEAST_MS)
         # A configured threshold decides on whole ms.
         fine = np.zeros_like(days)
-        columns = past.first_day + days, past.counts[days], p50_ms, np.log(p50_ms), fine
+        columns = past.first_day + days, past.counts[days], p50_ms, np.log(p50_ms), np.full(len(days), np.nan), fine
         parts.append((np.full(len(days), place), *columns))
     return DailyP50s.of_parts([past.dimension for past in pasts], parts)
 

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from leo_telemetry_pipeline.actions import mixed
-from leo_telemetry_pipeline.actions.items import allowed, explanations, milliseconds, ratio_of
+from leo_telemetry_pipeline.actions.items import allowed, explanations, milliseconds, one_in, ratio_of
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.dimension import OTHER_KEYS
 from leo_telemetry_pipeline.mix import Mix
@@ -153,9 +153,11 @@ def _result(output: dict[str, Any], verbose: bool) -> list[str]:
         return ["  No bottlenecks detected", *_notes(output)]
     lines = [f"  {len(bottlenecks)} bottleneck(s) detected"]
     for bottleneck in _by_time_lost(bottlenecks) if verbose else bottlenecks[:SHOWN]:
+        of_slow = bottleneck.get("slow_calls")
         lines.append(
             f"  {ratio_of(bottleneck)} {bottleneck['dimension_type']}:{bottleneck['dimension_key']}"
-            f" (p50={milliseconds(bottleneck['observed_p50_ms'])}"
+            + (f": {one_in(of_slow)} calls is slow{_set_apart(bottleneck)}" if of_slow else "")
+            + f" ({'their ' if of_slow else ''}p50={milliseconds(bottleneck['observed_p50_ms'])}"
             f" vs baseline={milliseconds(bottleneck['baseline_p50_ms'])})"
         )
         if verbose:
@@ -163,6 +165,11 @@ def _result(output: dict[str, Any], verbose: bool) -> list[str]:
     if len(bottlenecks) > SHOWN and not verbose:
         lines.append(f"  ... and {len(bottlenecks) - SHOWN} more (leo-telemetry findings --verbose)")
     return lines + _notes(output)
+
+
+def _set_apart(bottleneck: dict[str, Any]) -> str:
+    values = [each.partition(": ")[0] for each in bottleneck.get("set_apart_by") or ()]
+    return f", set apart by {values[0]}" if values else ""
 
 
 def _by_time_lost(bottlenecks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -174,10 +181,8 @@ def _details(bottleneck: dict[str, Any], others: Sequence[dict[str, Any]]) -> li
     lost = bottleneck.get("lost_ms_a_week") or 0.0
     members = [other for other in others if other is not bottleneck and other.get("cause") == name]
     lines = [f"{text.lasted(lost / 1000)} lost per week", *explanations({**bottleneck, "members": members})]
-    lines.append(
-        f"Up to {allowed(bottleneck['multiplier'])} of its {bottleneck['baseline_source']} baseline is normal;"
-        f" {bottleneck['sample_count']} spans"
-    )
+    normal = f"Up to {allowed(bottleneck['multiplier'])} of its {bottleneck['baseline_source']} baseline is normal; "
+    lines.append(f"{'' if bottleneck.get('slow_calls') else normal}{bottleneck['sample_count']} spans")
     lines.append(f"Slowest traces: {', '.join(bottleneck.get('evidence_trace_ids') or ['none'])}")
     lines.append(f"Next: {_next(name, bottleneck)}")
     return [f"       {line}" for line in lines]

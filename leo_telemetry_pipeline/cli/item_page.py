@@ -36,6 +36,8 @@ def _facts(item: Item, known: Known) -> Iterator[tuple[str, str]]:
         yield "" if place else "note", line
     if name := _dimension(known):
         yield "dimension", name + (f" in project {known['project']}" if known.get("project") else "")
+    if "slow_calls" in known:
+        known = {name: value for name, value in known.items() if name != "multiplier"}
     if "ratio" in known:
         known = {**known, "ratio": ratio_of(known)}
     for label, between, parts in _NUMBERS:
@@ -135,6 +137,11 @@ def _window(value: Any) -> tuple[datetime, datetime] | None:
     return None
 
 
+def _slow_calls(value: Any) -> Known | None:
+    read = _read(value, dict.fromkeys(("share", "p50_ms", "cut_ms", "p90_ms", "p90_before_ms"), _number))
+    return read if read.keys() >= {"share", "cut_ms", "p90_ms"} and 0 < read["share"] <= 1 else None
+
+
 def _members(value: Any) -> list[Known] | None:
     members = [_read(member, _OF_A_DIMENSION) for member in value] if isinstance(value, list) else []
     return [member for member in members if _dimension(member)]
@@ -146,10 +153,11 @@ _OF_A_DIMENSION: dict[str, Callable[[Any], Any]] = {
     "share": _number,
 }
 _OF_AN_ITEM: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("project", "baseline_source", "onset_day", "why", "cause"), _words),
+    **dict.fromkeys(("project", "baseline_source", "onset_day", "why", "cause", "slow_value"), _words),
     **dict.fromkeys(("observed_p50_ms", "baseline_p50_ms", "multiplier", "ratio", "resolution_ms"), _number),
     **dict.fromkeys(("sample_count", "p_value", "lost_ms_a_week"), _number),
     **dict.fromkeys(("measured", "set_apart_by", "evidence_trace_ids"), _list_of_words),
     "window": _window,
     "members": _members,
+    "slow_calls": _slow_calls,
 }

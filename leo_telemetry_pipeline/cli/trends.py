@@ -93,12 +93,15 @@ def read_one(
     connection: Database, window: Window, dimension: Dimension
 ) -> tuple[TrendData, dict[date, float], OtherMeasures]:
     """Read one dimension, its queue share per day, and its other measures. Raises UserError if it has no spans."""
+    from leo_telemetry_pipeline.analysis import trends as analysis
     from leo_telemetry_pipeline.store.history import daily
 
     scope = daily.scope(connection, window, [dimension[0]])
     data = _read(connection, window, [dimension], scope)
     if not data.daily.count.any():
         raise unknown(connection, window, dimension)
+    [slowest] = analysis.p90_changes(data.daily, window.start.date(), data.closed)
+    data = replace(data, changed=(replace(data.changed[0], p90=slowest),))
     shares = daily.queue_share(connection, window, dimension, scope.seen)
     data = replace(data, mix=_mix(connection, window, dimension))
     return data, shares, trend_measures.read(connection, window, dimension)
@@ -226,6 +229,7 @@ def _changes(changed: "DimensionChanges", days: int) -> list[str]:
     return [
         *(f"Time changed: {_change(one, milliseconds)}" for one in changed.time),
         *(() if changed.time else ("Time did not change.",)),
+        *(f"P90 changed: {_change(one, milliseconds)}" for one in changed.p90),
         *(
             f"Volume changed: {_change(change, lambda value: f'{value:.0f}')} spans per day"
             for change in changed.volume

@@ -5,12 +5,13 @@ Belongs here: the text of a judgement, as a pure function of what is stored. Doe
 
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import click
 
 from leo_telemetry_pipeline.actions import mixed
-from leo_telemetry_pipeline.actions.items import allowed, explanations, milliseconds
+from leo_telemetry_pipeline.actions.items import allowed, explanations, milliseconds, one_in
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.cli.dimensions import connected, parse, unknown
 from leo_telemetry_pipeline.dimension import DimensionResult, Judgement
@@ -104,8 +105,10 @@ def render(
     ahead: Sequence[Expected] = (),
 ) -> str:
     """Format a judgement, without a trailing newline."""
+    of_slow = result.slow_calls and asdict(result.slow_calls)
     lines = [
-        f"{dimension} is {_OUTCOMES[result.outcome or 'no_baseline']}",
+        f"{dimension} is {_OUTCOMES[result.outcome or 'no_baseline']}"
+        + (f": {one_in(of_slow)} calls is slow" if of_slow else ""),
         (
             f"  window      {run.window_start:%Y-%m-%d} to {run.window_end:%Y-%m-%d %H:%M} UTC,"
             f" {result.sample_count} spans ({result.min_samples} needed), P50 {milliseconds(result.p50_ms)},"
@@ -139,10 +142,11 @@ def _threshold(result: DimensionResult) -> Iterator[str]:
     if learned and learned.regime_start and result.baseline_source == "learned":
         since = f" from {learned.regime_days:.0f} days since {learned.regime_start}{_MOVED.get(learned.moved, '')}"
     yield f"  baseline    {milliseconds(result.baseline_p50_ms)}, {result.baseline_source}{since}"
-    yield f"  normal      up to {allowed(result.multiplier)} of the baseline: {milliseconds(most)}"
+    if not result.slow_calls:
+        yield f"  normal      up to {allowed(result.multiplier)} of the baseline: {milliseconds(most)}"
     observed = result.observed_p50_ms if result.observed_p50_ms is not None else result.p50_ms
     onset, least = result.onset_day, result.ratio or 0.0
-    judged = result.learned if result.baseline_source == "learned" else None
+    judged = result.learned if result.baseline_source == "learned" and not result.slow_calls else None
     if judged and judged.observed_p50_ms is not None and judged.ratio is not None:
         # The level that the guards are about, also if it is not a bottleneck; the P50 of the window is shown above.
         observed, onset, least = judged.observed_p50_ms, judged.onset_day, judged.ratio
@@ -150,7 +154,8 @@ def _threshold(result: DimensionResult) -> Iterator[str]:
     times = allowed(least)
     if is_least(least, observed, result.baseline_p50_ms):
         times = f"at least {times} (P50s are in whole milliseconds)"
-    yield f"  observed    {milliseconds(observed)}{since}: {times}"
+    label = "slow calls " if result.slow_calls else "observed   "
+    yield f"  {label} {milliseconds(observed)}{since}: {times}"
 
 
 def _mix(result: DimensionResult) -> Iterator[str]:
@@ -174,5 +179,10 @@ def _ahead(expected: Expected) -> str:
 
 
 def _guards(learned: Judgement) -> list[str]:
-    rows = [("yes" if guard.passed else "no", guard.name.replace("_", " "), guard.says) for guard in learned.guards]
+    tail = learned.tail.guards if learned.tail else ()
+    rows = [
+        ("yes" if guard.passed else "no", of + guard.name.replace("_", " "), guard.says)
+        for of, guards in (("", learned.guards), ("slowest fifth: ", tail))
+        for guard in guards
+    ]
     return text.table(("PASSED", "GUARD", "EXPLANATION"), rows).splitlines() if rows else []

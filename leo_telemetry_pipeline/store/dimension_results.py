@@ -6,11 +6,14 @@ Does not: measuring (exact_percentiles, history.buckets), judging (analysis).
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
 
 import psycopg2.extensions
 from psycopg2.extras import execute_values
 
 from leo_telemetry_pipeline.dimension import DimensionResult, Judgement
+from leo_telemetry_pipeline.slow_calls import SlowCalls
 from leo_telemetry_pipeline.store.runs import fence
 from leo_telemetry_pipeline.store.server.database import Database
 
@@ -27,6 +30,7 @@ _JUDGED = (
     "p_value",
     "evidence_trace_ids",
     "resolution_ms",
+    "slow_calls",
 )
 _AT_ONCE = 1000
 
@@ -66,9 +70,9 @@ def put_judged(database: Database, run_id: str, dagster_run_id: str | None, resu
             f" FROM (VALUES %s) AS judged (run_id, dimension_type, dimension_key, {', '.join(_JUDGED)})"
             " WHERE p.run_id = judged.run_id AND p.dimension_type = judged.dimension_type"
             " AND p.dimension_key = judged.dimension_key",
-            [(run_id, *result.dimension, *(getattr(result, name) for name in _JUDGED)) for result in results],
+            [(run_id, *result.dimension, *_values(result)) for result in results],
             "(%s::uuid, %s, %s, %s::float8, %s::float8, %s, %s::float8, %s::integer, %s, %s::date, %s::float8,"
-            " %s::text[], %s::float8)",
+            " %s::text[], %s::float8, %s::jsonb)",
             page_size=_AT_ONCE,
         )
 
@@ -104,7 +108,7 @@ def of_run(database: Database, run_id: str) -> list[DimensionResult]:
     rows = database.rows(
         f"SELECT {_P50}, {', '.join(_JUDGED)} FROM dimension_p50 WHERE run_id = %s::uuid ORDER BY 1, 2", (run_id,)
     )
-    return [DimensionResult(*row) for row in rows]
+    return [_result(*row) for row in rows]
 
 
 def of_dimension(database: Database, run_id: str, dimension_type: str, key: str) -> DimensionResult | None:
@@ -115,8 +119,19 @@ def of_dimension(database: Database, run_id: str, dimension_type: str, key: str)
         (run_id, dimension_type, key),
     )
     for *result, kept in rows:
-        return DimensionResult(*result, learned=kept and Judgement.from_json(dimension_type, key, kept))
+        return replace(_result(*result), learned=kept and Judgement.from_json(dimension_type, key, kept))
     return None
+
+
+def _values(result: DimensionResult) -> list[Any]:
+    """Return the values of the columns _JUDGED."""
+    values = [getattr(result, name) for name in _JUDGED]
+    return [json.dumps(asdict(value)) if isinstance(value, SlowCalls) else value for value in values]
+
+
+def _result(*row: Any) -> DimensionResult:
+    *columns, kept = row
+    return DimensionResult(*columns, slow_calls=kept and SlowCalls(**kept))
 
 
 def p50(database: Database, run_id: str, named: Sequence[str], *, others: bool) -> list[tuple]:

@@ -121,8 +121,9 @@ def _slices(name: str, folds: Folds) -> str:
     """Return SQL for the spans of all chosen names per value of an attribute, in one pass."""
     named = {"dimension": "span_type || '+' || attribute", "attribute": "attribute", "name": name}
     of = "%(slice_stored)s"
-    spans = _folded(_SPANS.format(of=of), folds)
-    return _COMBINED.format(**named, of=of, spans=spans, chosen=_CHOSEN.format(name=name))
+    return _COMBINED.format(
+        **named, of=of, spans=_folded(_SPANS.format(of=of), folds), chosen=_CHOSEN.format(name=name)
+    )
 
 
 def _folded(spans: str, folds: Folds) -> str:
@@ -263,6 +264,11 @@ _STORED = f"""(
 ) AS spans"""
 
 
+def keyed_spans(where: str, folds: Folds) -> str:
+    """Return SQL for types, keys and attributes of spans; ``where``: condition on ``s``. Needs Folds.parameters."""
+    return f"SELECT span_type, {_key(folds)} AS key, attributes FROM {_folded(_STORED.format(where=where), folds)}"
+
+
 def valued_spans(condition: str, folds: Folds) -> str:
     """Return SQL for the text attributes of keys with several values: total spans, spans of the largest, all values.
 
@@ -270,33 +276,28 @@ def valued_spans(condition: str, folds: Folds) -> str:
     Folds.parameters, ``sampled`` (of 2**31 parts of the traces) and ``most`` (values).
     """
     where = f"""({condition}) AND s.span_type NOT IN ('wait', 'execution') AND {_DURATION} IS NOT NULL
-      AND (hashtext(s.trace_id::text)::bigint & 2147483647) < %(sampled)s"""
+        AND (hashtext(s.trace_id::text)::bigint & 2147483647) < %(sampled)s"""
     return f"""
     WITH sampled AS MATERIALIZED (
-        SELECT span_type, {_key(folds)} AS span_name, trace_id, start_time_ms,
+        SELECT span_type, {_key(folds)} AS key, trace_id, start_time_ms,
                CASE jsonb_typeof(attributes) WHEN 'object' THEN attributes ELSE '{{}}' END AS attributes
         FROM {_folded(_STORED.format(where=where), folds)}
     ), totals AS (
-        SELECT span_type, span_name, count(*) AS total FROM sampled GROUP BY 1, 2
+        SELECT span_type, key, count(*) AS total FROM sampled GROUP BY 1, 2
     ), handoffs AS (
         SELECT DISTINCT ON (trace_id) trace_id, attributes FROM sampled WHERE span_type = 'handoff'
         ORDER BY trace_id, start_time_ms
     ), valued AS (
-        SELECT s.span_type, s.span_name, a.key AS attribute, left(a.value #>> ARRAY[]::text[], {LONGEST}) AS value,
+        SELECT s.span_type, s.key, a.key AS attribute, left(a.value #>> ARRAY[]::text[], {LONGEST}) AS value,
                count(*) AS n
         FROM sampled AS s LEFT JOIN handoffs AS h ON h.trace_id = s.trace_id
         CROSS JOIN LATERAL jsonb_each(coalesce(h.attributes, '{{}}') || s.attributes) AS a
         WHERE jsonb_typeof(a.value) = 'string' AND a.value <> '""'
         GROUP BY 1, 2, 3, 4
     )
-    SELECT span_type, span_name, attribute, total, (array_agg(n ORDER BY n DESC))[1:%(most)s], count(*)
-    FROM valued JOIN totals USING (span_type, span_name) GROUP BY 1, 2, 3, 4 HAVING count(*) > 1
+    SELECT span_type, key, attribute, total, (array_agg(n ORDER BY n DESC))[1:%(most)s], count(*)
+    FROM valued JOIN totals USING (span_type, key) GROUP BY 1, 2, 3, 4 HAVING count(*) > 1
     """
-
-
-def keyed_spans(where: str, folds: Folds) -> str:
-    """Return SQL for types, keys and attributes of spans; ``where``: condition on ``s``. Needs Folds.parameters."""
-    return f"SELECT span_type, {_key(folds)} AS key, attributes FROM {_folded(_STORED.format(where=where), folds)}"
 
 
 _OF_TRACES = f"""s.trace_id = ANY(%(traces)s::uuid[]) AND {_DURATION} IS NOT NULL

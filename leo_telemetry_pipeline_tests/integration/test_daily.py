@@ -125,17 +125,18 @@ def test_the_stored_p50_of_a_day_is_that_of_its_buckets(db: Database):
     fill(db)
     insert(db, [span("phase", "A", value, at=midnight(3)) for value in (0, 0, 0, 7)])
     histograms.rebuild(db, FORTNIGHT.days, SEEN, SEEN)
-    [(dimension, day, count, p50_ms, center, fine)], added_up = daily.medians(db, FORTNIGHT, WANTED)
+    [(dimension, day, count, p50_ms, center, tail, fine)], added_up = daily.medians(db, FORTNIGHT, WANTED)
     found = series(db)
     assert added_up == [WANTED.index(A)]
     assert len(day) == np.count_nonzero(found.count[:2])
     assert count.tolist() == found.count[dimension, day].tolist()
     assert p50_ms.tolist() == pytest.approx(found.p50_ms[dimension, day].tolist(), rel=1e-12)
     [rows] = daily.read(db, FORTNIGHT, WANTED, SEEN)
-    days, _, _, centers, _ = levels.of_rows(rows, GAMMA, histograms.TRIMMED)
-    of_day = dict(zip(zip(rows.dimension.tolist(), days.tolist(), strict=True), centers.tolist(), strict=True))
-    stored = dict(zip(zip(dimension.tolist(), day.tolist(), strict=True), center.tolist(), strict=True))
-    assert stored == pytest.approx({each: of_day[each] for each in stored}, rel=1e-12)
+    days, _, _, *means, _ = levels.of_rows(rows, *histograms.LEVELS)
+    for computed, column in zip(means, (center, tail), strict=True):
+        of_day = dict(zip(zip(rows.dimension.tolist(), days.tolist(), strict=True), computed.tolist(), strict=True))
+        stored = dict(zip(zip(dimension.tolist(), day.tolist(), strict=True), column.tolist(), strict=True))
+        assert stored == pytest.approx({each: of_day[each] for each in stored}, rel=1e-12)
     assert fine.sum() == found.fine_count.sum() == 0
 
 
@@ -156,7 +157,7 @@ def test_a_day_with_microseconds_has_the_median_of_its_microseconds(db: Database
         assert found.p50_ms[:, 12] == pytest.approx([(0.46 + 1.004) / 2, 1.0], rel=0.005)
         assert found.sum_ms[:, 12] == pytest.approx([1_001_153 / 1000, 3.0])
         assert found.fine_count[:, 12].tolist() == [4, 1]
-    [(_, _, _, p50_ms, _, counts)], _ = daily.medians(db, FORTNIGHT, [A, B])
+    [(_, _, _, p50_ms, _, _, counts)], _ = daily.medians(db, FORTNIGHT, [A, B])
     assert (p50_ms.tolist(), counts.tolist()) == (pytest.approx([0.732, 1.0], rel=0.005), [4, 1])
     # A configured threshold decides on duration_ms, whether from spans or from history.
     exact = p50.exact(exact_percentiles.of_window(db, FORTNIGHT, ["gate"], SEEN))

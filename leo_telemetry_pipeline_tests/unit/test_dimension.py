@@ -25,7 +25,7 @@ def test_the_json_of_a_bottleneck_has_every_reported_number():
         "dimension_type": "gate", "dimension_key": "A", "observed_p50_ms": 300.0, "baseline_p50_ms": 100.0,
         "baseline_source": "learned", "multiplier": 1.5, "ratio": 3.0, "sample_count": 40, "onset_day": "2026-02-05",
         "p_value": 0.001, "lost_ms_a_week": None, "why": None, "measured": [], "set_apart_by": [], "cause": None,
-        "slow_value": None, "evidence_trace_ids": ["t1", "t2"], "resolution_ms": 0.0,
+        "slow_value": None, "evidence_trace_ids": ["t1", "t2"], "resolution_ms": 0.0, "slow_calls": None,
     }  # fmt: skip
     assert (SLOW.name, SLOW.dimension, SLOW.added_ms) == ("gate:A", ("gate", "A"), 200.0)
 

@@ -1,4 +1,4 @@
--- Columns for microseconds, resolutions and the centers of days, in tables that lack them.
+-- Columns for microseconds, resolutions, slow calls, and the centers and tails of days, in tables that lack them.
 ALTER TABLE workflow_trace_log ADD COLUMN IF NOT EXISTS duration_rest_us smallint
     CONSTRAINT workflow_trace_log_duration_rest_us_check CHECK (
     duration_rest_us >= -500 AND duration_rest_us <= 499 AND (duration_rest_us >= 0 OR duration_ms > 0));
@@ -18,7 +18,9 @@ BEGIN
     END LOOP;
 END $$;
 
-ALTER TABLE dimension_p50 ADD COLUMN IF NOT EXISTS resolution_ms double precision;
+ALTER TABLE dimension_p50
+    ADD COLUMN IF NOT EXISTS resolution_ms double precision,
+    ADD COLUMN IF NOT EXISTS slow_calls jsonb;
 
 DO $$
 BEGIN
@@ -31,6 +33,7 @@ BEGIN
         ALTER COLUMN min_ms TYPE double precision,
         ALTER COLUMN max_ms TYPE double precision,
         ADD COLUMN center double precision,
+        ADD COLUMN tail double precision,
         ADD COLUMN fine_count bigint NOT NULL DEFAULT 0;
     -- The bucket of zeros used to be -1. Blocks are deleted here and made again by the next analysis.
     UPDATE duration_histograms SET buckets = array_replace(buckets, -1, -1400) WHERE buckets[1] = -1;

@@ -1,4 +1,4 @@
-"""Microseconds, and names that are folded, shared or counted in slices."""
+"""Microseconds, slow calls, and names that are folded, shared or counted in slices."""
 
 from leo_telemetry_pipeline.store.server import schema_objects
 from leo_telemetry_pipeline.store.server.migrations import apply, describe, exists, run_sql
@@ -13,6 +13,7 @@ TABLES = ("tables/telemetry_folded_names", "tables/telemetry_shared_names", "tab
 def upgrade() -> None:
     run_sql(schema_objects.text("microseconds"))
     apply(*(table for table in TABLES if not exists(table)))
+    apply("functions/begin_telemetry_run")
     describe("tables/workflow_trace_log", "tables/dimension_p50", "tables/duration_histograms")
 
 

@@ -91,10 +91,12 @@ def explain(
         )
         since_onset = _forest(analysis, slow_part, _slow_traces(analysis, since, slow_part, most))
         before = _forest(analysis, normal_part, _normal_traces(analysis, since, normal_part, most))
+        set_apart |= {each.dimension: _set_apart(since_onset, before, each) for each in since}
+        cuts = {each.dimension: each.slow_calls.cut_ms for each in since if each.slow_calls}
+        since_onset = replace(since_onset, above_ms=cuts)
         of_day, confined, shared[onset] = causes.explain(since, since_onset, before)
         attributions |= of_day
         only |= confined
-        set_apart |= {each.dimension: _set_apart(since_onset, before, each.dimension) for each in since}
         measured |= {each.dimension: measure_changes.changes_of(since_onset, before, *each.dimension) for each in since}
 
     def explained(member: Member) -> Explanation:
@@ -151,12 +153,13 @@ def _forest(analysis: Analysis, period: Window, sampled: Sampled) -> Forest:
     )
 
 
-def _set_apart(after: Forest, before: Forest, dimension: Dimension) -> list[str]:
-    sides = [(forest, critical_path.rows_of(forest, *dimension)) for forest in (after, before)]
+def _set_apart(after: Forest, before: Forest, slow: Bottleneck) -> list[str]:
+    sides = [(forest, critical_path.rows_of(forest, *slow.dimension)) for forest in (after, before)]
     times = [forest.judged[rows] for forest, rows in sides]
     if not all(len(judged) for judged in times):
         return []
+    cut = slow.slow_calls.cut_ms if slow.slow_calls else attributes.slow_cut(*times)
     # Spans of the normal days never count as slow, whatever their length.
-    is_slow = np.concatenate([times[0] > attributes.slow_cut(*times), np.zeros(len(times[1]), dtype=bool)])
+    is_slow = np.concatenate([times[0] > cut, np.zeros(len(times[1]), dtype=bool)])
     every = [forest.attributes[row] for forest, rows in sides for row in rows]
     return list(map(str, attributes.separate(every, is_slow)))

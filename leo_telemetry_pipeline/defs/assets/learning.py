@@ -12,7 +12,7 @@ import dagster as dg
 import numpy as np
 
 from leo_telemetry_pipeline.actions import item_resolutions
-from leo_telemetry_pipeline.analysis import baselines, judgement, levels, mixes, slices
+from leo_telemetry_pipeline.analysis import baselines, judgement, levels, mixes, slices, tails
 from leo_telemetry_pipeline.analysis.changes import day_number
 from leo_telemetry_pipeline.analysis.levels import DailyP50s
 from leo_telemetry_pipeline.defs.assets import history, p50s
@@ -57,19 +57,16 @@ def learned_baselines(
     names = shared_names.of(database)
     measured = [one.dimension for one in p50s.measured(analysis) if one.dimension_key != OTHER_KEYS]
     dimensions = [dimension for dimension in measured if not names.is_replaced(dimension)]
-    days = levels.days_of(
-        daily_p50s(
-            database,
-            history.learned_from(window),
-            dimensions,
-            history.seen(analysis),
-            history.uncounted(analysis),
-        )
+    read = daily_p50s(
+        database, history.learned_from(window), dimensions, history.seen(analysis), history.uncounted(analysis)
     )
+    # A slow minority of a slice is one of its dimension as well.
+    days = levels.days_of(read.without_tails(name_slices.types(database)))
     changes = levels.change_points(days)
     learned = baselines.learn(days, changes, _remembered(analysis))
     written = thresholds.multipliers(database, list(learned))
     judged = _with_mixes(analysis, judgement.judge(days, changes, learned, window.start, window.end, written))
+    judged = _with_slow_calls(analysis, judged)
     LEARNED.put(analysis, judged)
     moved = Counter(one.moved for one in learned.values())
     yield dg.MaterializeResult(
@@ -110,9 +107,19 @@ def daily_p50s(
     if left:
         wanted, numbers = [dimensions[place] for place in left], np.array(left)
         for rows in daily.read(database, window, wanted, seen, sorted(fresh)):
-            parts.append((numbers[rows.dimension], *levels.of_rows(rows, histograms.GAMMA, histograms.TRIMMED)))
+            parts.append((numbers[rows.dimension], *levels.of_rows(rows, *histograms.LEVELS)))
     first = day_number(window.start.date())
     return DailyP50s.of_parts(dimensions, [(place, first + day, *more) for place, day, *more in parts])
+
+
+def _with_slow_calls(analysis: Analysis, judged: list[Judgement]) -> list[Judgement]:
+    slow = [one.dimension for one in judged if one.tail and one.tail.outcome == "bottleneck"]
+    if not slow:
+        return judged
+    read = history.learned_from(analysis.window)
+    rows = list(daily.read(analysis.database, read, slow, history.seen(analysis), history.uncounted(analysis)))
+    starts = read.start.date(), analysis.window.start.date()
+    return tails.with_slow_calls(judged, slow, rows, starts, histograms.GAMMA)
 
 
 def _remembered(analysis: Analysis) -> list[Baseline]:

@@ -5,12 +5,13 @@ Belongs here: formatting results as text that Dagster shows. Does not: computing
 
 import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from leo_telemetry_pipeline.actions.inert import markdown, xml
-from leo_telemetry_pipeline.actions.items import milliseconds, ratio
+from leo_telemetry_pipeline.actions.items import milliseconds, one_in, ratio
 from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED, worst_first
 from leo_telemetry_pipeline.dimension import Dimension, DimensionResult, ExplainedCause, Suggestion
 from leo_telemetry_pipeline.resolution import is_least
@@ -40,7 +41,8 @@ def worst_table(judged: Iterable[DimensionResult]) -> str:
         mark = "**" if one.outcome == "bottleneck" else ""
         times = (milliseconds(one.observed_p50_ms or 0), milliseconds(one.baseline_p50_ms or 0), one.baseline_source)
         cells = (*times, ratio(one.ratio or 0), ratio(one.multiplier or 0), str(one.sample_count))
-        lines.append(f"| {mark}{markdown(one.name)}{mark} | {' | '.join(map(str, cells))} |")
+        of_slow = f": {one_in(asdict(one.slow_calls))} calls is slow" if one.slow_calls else ""
+        lines.append(f"| {mark}{markdown(one.name)}{mark}{of_slow} | {' | '.join(map(str, cells))} |")
     return "\n".join(lines) if len(lines) > 2 else "No dimension could be judged yet."
 
 
@@ -131,7 +133,8 @@ def cause_table(causes: Sequence[ExplainedCause]) -> str:
     """Tabulate each cause, where its added time goes, and how many other dimensions it slows down."""
     lines = ["| cause | added time | more common in slow spans | also slowed down |", "|---|---|---|--:|"]
     for cause in causes[:ROWS]:
-        cells = (cause.name, cause.why or "unknown", "; ".join(cause.set_apart_by))
+        name = f"{cause.name} ({cause.value})" if cause.value else cause.name
+        cells = (name, cause.why or "unknown", "; ".join(cause.set_apart_by))
         lines.append(f"| {' | '.join(map(markdown, cells))} | {len(cause.members)} |")
     return "\n".join(lines) if len(lines) > 2 else "There is no bottleneck to explain."
 

@@ -126,10 +126,10 @@ def read(
 def medians(
     database: Database, window: Window, wanted: Sequence[Dimension]
 ) -> tuple[list[tuple[np.ndarray, ...]], list[int]]:
-    """Return the stored daily P50s and centers (trimmed means of log durations) of the dimensions ``wanted``.
+    """Return the stored daily P50s, centers and tails of the dimensions ``wanted``.
 
-    First, arrays: index of the dimension, day since the start of the window, spans, P50 in ms, center, and spans with
-    microseconds. Second, the indexes of dimensions without a P50 or center on some day, such as a day with several
+    First, arrays: index of the dimension, day since the start of the window, spans, P50 in ms, center, tail, and
+    spans with microseconds. Second, the indexes of dimensions without these on some day, such as a day with several
     projects: they are left out of the arrays and need ``read``. Uncounted days have no rows.
     """
     parameters = _parameters(window, window.days, ()) | {
@@ -143,6 +143,7 @@ def medians(
         "int8send(count)",
         "float8send(p50_ms)",
         "float8send(center)",
+        "float8send(tail)",
         "int8send(fine)",
     )
     with database.transaction() as cursor:
@@ -152,9 +153,12 @@ def medians(
                 SELECT d.number, h.day - %(first)s::date AS day, sum(h.count)::bigint AS count,
                        sum(h.fine_count)::bigint AS fine,
                        CASE WHEN count(*) = 1 THEN min(h.p50_ms) END AS p50_ms,
-                       CASE WHEN count(*) = 1 THEN min(h.center) END AS center
+                       CASE WHEN count(*) = 1 THEN min(h.center) END AS center,
+                       CASE WHEN count(*) = 1 THEN min(h.tail) END AS tail
                 FROM {_WANTED}, {_HISTORY} AND {_IS_WANTED} GROUP BY 1, 2
-            ), unknown AS MATERIALIZED (SELECT DISTINCT number FROM days WHERE p50_ms IS NULL OR center IS NULL)
+            ), unknown AS MATERIALIZED (
+                SELECT DISTINCT number FROM days WHERE p50_ms IS NULL OR center IS NULL OR tail IS NULL
+            )
             SELECT {", ".join(f"coalesce(string_agg({column}, ''), '')" for column in columns)},
                    (SELECT coalesce(array_agg(number - 1), '{{}}') FROM unknown)
             FROM days WHERE number NOT IN (SELECT number FROM unknown)
@@ -162,9 +166,9 @@ def medians(
             parameters,
         )
         [(*sent, unknown)] = cursor.fetchall()
-    dtypes = (">i4", ">i4", ">i8", ">f8", ">f8", ">i8")
+    dtypes = (">i4", ">i4", ">i8", ">f8", ">f8", ">f8", ">i8")
     arrays = [np.frombuffer(column, dtype) for column, dtype in zip(sent, dtypes, strict=True)]
-    kinds = (np.int64, np.int64, np.int64, np.float64, np.float64, np.int64)
+    kinds = (np.int64, np.int64, np.int64, *[np.float64] * 3, np.int64)
     return [tuple(array.astype(kind) for array, kind in zip(arrays, kinds, strict=True))], sorted(unknown)
 
 

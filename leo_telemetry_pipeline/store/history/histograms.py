@@ -28,8 +28,11 @@ ERROR = 0.005
 GAMMA = 1 + ERROR
 # In whole ms, a duration of 0 means less than this.
 LEAST_MS = 0.5
-# Share of the spans of a day that its center leaves out at each end.
-TRIMMED = 0.1
+# The ranks, as shares of the spans of a day, of its center and of its tail, the slowest fifth.
+CENTRAL = (0.1, 0.9)
+SLOWEST = (0.8, 1.0)
+# Arguments of analysis.levels.of_rows.
+LEVELS = (GAMMA, CENTRAL, SLOWEST)
 
 # Spans are grouped by hashing (``by_hashes``), and only the buckets of each row are sorted: comparing names is slow.
 COUNTED = f"""
@@ -68,18 +71,19 @@ MEDIAN = f"""(
     ) AS sums
 )"""
 
-# Mean of the log durations of a day without its fastest and slowest tenth, by the rule of analysis.bucket_percentiles.
-CENTER = f"""(
+# Mean of the log durations of a day between two ranks, by the rule of analysis.bucket_percentiles.
+_MEAN_LOG = f"""(
     SELECT sum(weight * CASE WHEN bucket <= {ZERO_BUCKET} THEN ln({LEAST_MS!r}::float8)
                              ELSE (bucket - 0.5) * ln({GAMMA!r}::float8) END) / sum(weight)
     FROM (
-        SELECT bucket, greatest(0, least(upto, (1 - {TRIMMED!r}::float8) * count)
-                                  - greatest(upto - n, {TRIMMED!r}::float8 * count)) AS weight
+        SELECT bucket, greatest(0, least(upto, {{1}}::float8 * count) - greatest(upto - n, {{0}}::float8 * count))
+                       AS weight
         FROM (
             SELECT bucket, n, sum(n) OVER (ORDER BY bucket) AS upto FROM unnest(buckets, counts) AS b (bucket, n)
         ) AS sums
     ) AS weighted
 )"""
+CENTER, TAIL = (_MEAN_LOG.format(*ranks) for ranks in (CENTRAL, SLOWEST))
 
 
 def by_hashes(cursor: psycopg2.extensions.cursor) -> None:
@@ -199,11 +203,11 @@ def _count(
             return 0
     sql, parameters = observations(types, seen, folded_names.read(cursor))
     by_hashes(cursor)
-    middle = f"{MEDIAN}, {CENTER}" if until is None else "NULL::float8, NULL::float8"
+    levels = ", ".join((MEDIAN, CENTER, TAIL) if until is None else ["NULL::float8"] * 3)
     cursor.execute(
         "INSERT INTO duration_histograms (day, dimension_type, dimension_key, project, part, count, sum_ms, min_ms,"
-        " max_ms, fine_count, buckets, counts, p50_ms, center) SELECT day, dimension_type, dimension_key, project,"
-        f" %(part)s, count, sum_ms, min_ms, max_ms, fine_count, buckets, counts, {middle}"
+        " max_ms, fine_count, buckets, counts, p50_ms, center, tail) SELECT day, dimension_type, dimension_key,"
+        f" project, %(part)s, count, sum_ms, min_ms, max_ms, fine_count, buckets, counts, {levels}"
         f" FROM ({COUNTED.format(observations=sql)}) AS counted",
         parameters | window.parameters() | {"part": part, "created_from": created[0], "created_to": created[1]},
     )

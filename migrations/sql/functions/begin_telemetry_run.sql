@@ -56,9 +56,10 @@ BEGIN
     INSERT INTO dimension_p50
         (run_id, dimension_type, dimension_key, sample_count, p50_ms, p90_ms, p95_ms, p99_ms, sum_ms, queue_p50_ms,
          method, baseline_p50_ms, baseline_source, multiplier, min_samples, outcome, evidence_trace_ids,
-         observed_p50_ms, onset_day, p_value, learned)
+         observed_p50_ms, onset_day, p_value, learned, resolution_ms, slow_calls)
     SELECT begin_telemetry_run.run_id, p.dimension_type, p.dimension_key, p.sample_count, p.p50_ms, p.p90_ms, p.p95_ms,
            p.p99_ms, p.sum_ms, p.queue_p50_ms, p.method, p.baseline_p50_ms, p.baseline_source, p.multiplier,
-           p.min_samples, p.outcome, p.evidence_trace_ids, p.observed_p50_ms, p.onset_day, p.p_value, p.learned
+           p.min_samples, p.outcome, p.evidence_trace_ids, p.observed_p50_ms, p.onset_day, p.p_value, p.learned,
+           p.resolution_ms, p.slow_calls
     FROM dimension_p50 AS p WHERE p.run_id = parent.run_id;
 END $$;

@@ -22,13 +22,17 @@ CREATE TABLE dimension_p50 (
     p_value double precision,
     learned jsonb,
     resolution_ms double precision,
+    slow_calls jsonb,
     PRIMARY KEY (run_id, dimension_type, dimension_key)
 );
 COMMENT ON TABLE dimension_p50 IS 'P50s, other percentiles and judgement per run and dimension.';
 COMMENT ON COLUMN dimension_p50.outcome IS
     'Judgement: ok, bottleneck, mix, like_whole, too_few, no_baseline, switched_off, pooled, shared. NULL: not judged.';
 COMMENT ON COLUMN dimension_p50.observed_p50_ms IS
-    'P50 that is compared with the baseline: that of the window or, for a learned baseline, since the onset.';
+    'P50 that is compared with the baseline: that of the window or, for a learned baseline, since the onset. With '
+    'slow_calls, that of the slow calls.';
+COMMENT ON COLUMN dimension_p50.slow_calls IS
+    'Not NULL: a bottleneck because a minority of its calls became slow, with their share and P90s.';
 COMMENT ON COLUMN dimension_p50.resolution_ms IS
     'Observed P50 and learned baseline are known to this many ms. NULL: the baseline is configured, or there is none.';
 COMMENT ON COLUMN dimension_p50.learned IS

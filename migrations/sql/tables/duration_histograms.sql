@@ -13,6 +13,7 @@ CREATE TABLE duration_histograms (
     counts bigint[] NOT NULL,
     p50_ms double precision,
     center double precision,
+    tail double precision,
     fine_count bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (day, dimension_type, dimension_key, project, part)
 );
@@ -24,5 +25,7 @@ COMMENT ON COLUMN duration_histograms.p50_ms IS
     'Median within 0.5 %. NULL: the day has not ended, or was counted before this column existed.';
 COMMENT ON COLUMN duration_histograms.center IS
     'Mean of the log durations in ms without the fastest and slowest tenth. NULL where p50_ms is.';
+COMMENT ON COLUMN duration_histograms.tail IS
+    'Mean of the log durations in ms of the slowest fifth. NULL where p50_ms is.';
 COMMENT ON COLUMN duration_histograms.fine_count IS
     'Number of spans with microseconds. The day is in whole milliseconds if fewer than nine tenths have them.';
