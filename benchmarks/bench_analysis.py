@@ -57,8 +57,9 @@ def analysis(connection: Database, window: Window) -> int:
     is_exact = p50.method(sum(one.spans for one in found if one.day >= window.start.date()), EXACT_SPANS) == "exact"
     part_day = None if is_exact else window.end
     days = staleness.stale_days(connection, first, last, types, part_day, marked=True)
+    closed = [day for day in days if day < last]
     for decide in (name_folding.decide, name_sharing.decide):
-        assert not decide(connection, days)
+        assert not decide(connection, closed)
     histograms.rebuild(connection, days, types, seen, part_day=window.end)
     blocks.make(connection, first, last, types)
     if is_exact:

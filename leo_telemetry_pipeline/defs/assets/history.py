@@ -121,11 +121,11 @@ def bring_up_to_date(analysis: Analysis, found: Iterable[SpanCount]) -> tuple[li
     if analysis.is_dry:
         analysis.progress.uncounted = days
         return days, 0, 0
-    # The partial day is counted in every analysis; slices need not be chosen as often.
+    # The partial day is counted in every analysis, which need not decide as often.
     closed = [day for day in days if day < window.end.date()]
     decided = [
-        name_folding.decide(analysis.database, days, analysis.hold),
-        name_sharing.decide(analysis.database, days, analysis.hold),
+        name_folding.decide(analysis.database, closed, analysis.hold),
+        name_sharing.decide(analysis.database, closed, analysis.hold),
         slice_choice.decide(analysis.database, closed, analysis.hold),
     ]
     if any(decided):

@@ -122,21 +122,21 @@ def _together(use: NameUse, earlier: NameUse) -> NameUse:
     return replace(use, spans=use.spans + earlier.spans, first=first, last=last)
 
 
+# Names are chosen by their hash, since sorting 100,000 of them takes as long as counting their spans.
 _USES = f"""
+WITH counted AS MATERIALIZED (
+    SELECT span_type, span_name, count(*) AS spans, min(day) AS first_day, max(day) AS last_day
+    FROM ({NAMED_SPANS} WHERE {{days}}) AS named
+    GROUP BY 1, 2
+), numbers AS (
+    SELECT span_type, count(*) AS names FROM counted GROUP BY 1
+)
 SELECT span_type, span_name, template, spans, first_day, last_day FROM (
-    SELECT span_type, span_name, {template("span_name").replace("{", "{{").replace("}", "}}")} AS template, spans,
-           first_day, last_day
-    FROM (
-        SELECT counted.*, row_number() OVER (PARTITION BY span_type ORDER BY hashtext(span_name), span_name) AS place
-        FROM (
-            SELECT span_type, span_name, count(*) AS spans, min(day) AS first_day, max(day) AS last_day
-            FROM ({NAMED_SPANS} WHERE {{days}}) AS named
-            -- Not before counting, which would match the name of each span.
-            GROUP BY 1, 2 OFFSET 0
-        ) AS counted
-        WHERE span_name ~ '{MAY_HOLD_IDS}'
-    ) AS names
-    WHERE place <= %(most)s
+    SELECT counted.*, {template("span_name").replace("{", "{{").replace("}", "}}")} AS template
+    FROM counted JOIN numbers USING (span_type)
+    WHERE (hashtext(span_name)::bigint & 2147483647) * names < %(most)s * 2147483648
+      AND span_name ~ '{MAY_HOLD_IDS}'
+    OFFSET 0
 ) AS used
 WHERE template <> span_name
 """
