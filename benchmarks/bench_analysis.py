@@ -20,7 +20,15 @@ from leo_telemetry_pipeline.dimension import Dimension, DimensionResult, Judgeme
 from leo_telemetry_pipeline.store import exact_percentiles, thresholds
 from leo_telemetry_pipeline.store.days import DAY, Window, midnight
 from leo_telemetry_pipeline.store.dimensions import types_to_judge
-from leo_telemetry_pipeline.store.history import blocks, buckets, histograms, span_counts, staleness
+from leo_telemetry_pipeline.store.history import (
+    blocks,
+    buckets,
+    histograms,
+    name_folding,
+    name_sharing,
+    span_counts,
+    staleness,
+)
 from leo_telemetry_pipeline.store.history.watermark import now
 from leo_telemetry_pipeline.store.server.database import Database
 
@@ -49,6 +57,8 @@ def analysis(connection: Database, window: Window) -> int:
     is_exact = p50.method(sum(one.spans for one in found if one.day >= window.start.date()), EXACT_SPANS) == "exact"
     part_day = None if is_exact else window.end
     days = staleness.stale_days(connection, first, last, types, part_day, marked=True)
+    for decide in (name_folding.decide, name_sharing.decide):
+        assert not decide(connection, days)
     histograms.rebuild(connection, days, types, seen, part_day=window.end)
     blocks.make(connection, first, last, types)
     if is_exact:

@@ -116,10 +116,9 @@ def _shares(rng: np.random.Generator, *, is_any: bool) -> tuple[np.ndarray, np.n
 
 def rows_of(spans: Drawn, dimensions: Sequence[Dimension]) -> Rows:
     """Return the history of some dimensions, as the store reads it."""
-    places = {name: place for place, name in enumerate(dimensions)}
     dimension, day, bucket = [], [], []
     of_span = np.ceil(spans.log_ms / np.log(GAMMA)).astype(np.int64)
-    for name, place in places.items():
+    for place, name in enumerate(dimensions):
         whole, _, slice_ = name[1][1:].partition(":v")
         at = np.flatnonzero((spans.whole == int(whole)) & ((spans.slice_ == int(slice_)) if slice_ else True))
         dimension.append(np.full(len(at), place))
@@ -152,13 +151,10 @@ def judged(spans: Drawn, days: int = WEEK) -> list[Judgement]:
         window_end = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=series.MONDAY + end)
         latest = judgement.judge(read, found, learned, window_end - timedelta(days=WEEK), window_end)
     of = slices.slices_of(names)
-    wanted = [
-        slice_ for one in mixes.candidates(latest, of) for group in of[one.dimension].values() for slice_ in group
-    ]
+    candidates = mixes.candidates(latest, of)
+    rows = [rows_of(spans, [slice_ for _, slice_ in candidates])] if candidates else []
     start = date_of(series.MONDAY + PAST + days - WEEK)
-    settled = mixes.settled(
-        latest, of, [rows_of(spans, wanted)] if wanted else [], wanted, date_of(series.MONDAY), start, GAMMA
-    )
+    settled = mixes.settled(latest, of, candidates, rows, date_of(series.MONDAY), start, GAMMA)
     compared = slices.like_wholes(settled, of, {"gate+sd_type"})
     slow = [one.dimension for one in compared if one.tail and one.tail.outcome == "bottleneck"]
     history = [rows_of(spans, slow)] if slow else []

@@ -27,13 +27,15 @@ SAME_ONSET_DAYS = 1
 # weekend without spans two more.
 BEFORE, NEAR = timedelta(days=28), timedelta(days=3)
 # Causes that share a value may have so few spans that their onsets are dated further apart.
-NEAR_ONSET_DAYS = 3
+NEAR_ONSET_DAYS = 5
 # A cause is confined to one value of an attribute if other values add at most this fraction of the time that it adds.
 OTHERS_ADD = 0.25
 LEAST_SPANS = 5
 SEPARATED = 3.0
 
 
+# Kind, key and share of a part of the added time.
+Part = tuple[str, str, float]
 # Values that slower spans share.
 Shared = Mapping[Value, Slowed]
 
@@ -121,11 +123,13 @@ def group(
         kind, key, share = _part(each, explained[each.dimension], votes, onsets)
         members[kind, key].append(Member(each, share))
     causes = [_cause_of(*name, found, (only or {}).get(name[1])) for name, found in members.items()]
-    causes = _folded(causes, shared or {})
+    causes = _folded(causes, shared or {}, explained)
     return sorted(causes, key=lambda cause: (-max(m.slow.added_ms for m in cause.members), cause.kind, cause.key))
 
 
-def _folded(causes: list[Cause], shared: Mapping[date | None, Shared]) -> list[Cause]:
+def _folded(
+    causes: list[Cause], shared: Mapping[date | None, Shared], explained: Mapping[Dimension, Sequence[Part]]
+) -> list[Cause]:
     """Fold causes that share a value into one, the value with the most causes first."""
     left, folded = causes, []
     while True:
@@ -138,7 +142,7 @@ def _folded(causes: list[Cause], shared: Mapping[date | None, Shared]) -> list[C
         if not options:
             return left + folded
         joined, value, slowed = max(options, key=lambda option: (len(option[0]), _is_text(option[1]), option[1]))
-        folded.append(_fold(joined, value, slowed))
+        folded.append(_fold(joined, value, slowed, explained))
         left = [cause for cause in left if cause not in joined]
 
 
@@ -150,7 +154,10 @@ def _joins(cause: Cause, onset: date | None, slowed: Slowed) -> bool:
     return plain(cause.key)[0] in slowed.keys | slowed.around
 
 
-def _fold(causes: list[Cause], value: Value, slowed: Slowed) -> Cause:
+def _fold(causes: list[Cause], value: Value, slowed: Slowed, explained: Mapping[Dimension, Sequence[Part]]) -> Cause:
+    if len(causes) > 1:
+        causes = [replace(each, members=tuple(_shared(m, slowed, explained) for m in each.members)) for each in causes]
+
     def rank(cause: Cause) -> tuple[bool, float, str]:
         worst = cause.representative
         return plain(cause.key)[0] in slowed.around, -worst.added_ms * worst.sample_count, worst.name
@@ -158,7 +165,15 @@ def _fold(causes: list[Cause], value: Value, slowed: Slowed) -> Cause:
     first, *others = sorted(causes, key=rank)
     members = (*first.members, *(member for cause in others for member in cause.members))
     # Spans that are named after it need no other name.
-    return replace(first, members=members, value=None if value[1] in first.representative.name else value)
+    is_named = f":{first.representative.dimension_key}".endswith(f":{value[1]}")
+    return replace(first, members=members, value=None if is_named else value)
+
+
+def _shared(member: Member, slowed: Slowed, explained: Mapping[Dimension, Sequence[Part]]) -> Member:
+    """Return a member with the share of all slowed spans in its added time."""
+    keys = slowed.keys | slowed.around
+    found = [share for kind, key, share in explained[member.slow.dimension] if kind == SPAN and plain(key)[0] in keys]
+    return replace(member, share=max(member.share, min(sum(found), 1.0)))
 
 
 def _is_text(value: Value) -> bool:
@@ -202,7 +217,7 @@ def _added(after: np.ndarray, before: np.ndarray) -> tuple[float, float]:
     return float(np.median(after) - np.median(before)), float(np.hypot(*errors))
 
 
-def _explained(slow: Bottleneck, attributions: Mapping[Dimension, Attribution | None]) -> list[tuple[str, str, float]]:
+def _explained(slow: Bottleneck, attributions: Mapping[Dimension, Attribution | None]) -> list[Part]:
     """Return kind, key and share of a bottleneck's parts, largest first.
 
     Falls back to the parts of its gate or handoff, then to the bottleneck itself.
@@ -222,14 +237,14 @@ def _explained(slow: Bottleneck, attributions: Mapping[Dimension, Attribution | 
 
 def _part(
     slow: Bottleneck,
-    parts: Iterable[tuple[str, str, float]],
+    parts: Iterable[Part],
     votes: Mapping[tuple[str, str], int],
     onsets: Mapping[str, date | None],
-) -> tuple[str, str, float]:
+) -> Part:
     parts = list(parts)
     comparable = [part for part in parts if part[2] >= COMPARABLE * parts[0][2]]
 
-    def rank(part: tuple[str, str, float]) -> tuple[bool, int, float]:
+    def rank(part: Part) -> tuple[bool, int, float]:
         began = onsets.get(part[1]) or onsets.get(plain(part[1])[0])
         is_of_that_day = bool(began and slow.onset_day and abs((began - slow.onset_day).days) <= SAME_ONSET_DAYS)
         return is_of_that_day, votes[part[:2]], part[2]

@@ -152,7 +152,7 @@ def _onset(history: History, reference: Reference, found: Distance) -> ChangePoi
         return None
     part = slice(begin, int(found.since[-1]) + 1)
     at, (first, last), (low, high) = scan.onset(
-        history.x[part], history.quality[part], reference.sigma, reference.rho, int(found.since[0]) - begin
+        history.centers[part], history.quality[part], reference.sigma, reference.rho, int(found.since[0]) - begin
     )
     day, earliest, latest = (int(history.days[begin + place]) for place in (at, first, last))
     levels = float(np.exp(low)), float(np.exp(high)), float(np.exp(high - low))

@@ -31,6 +31,8 @@ SPANS_LEAST = 5
 # Standard errors by which the slices may be slower, or their shares explain less, by chance.
 CHANCE = 3.0
 TRIMMED = 0.1
+# Of more dimensions over their threshold, those with the highest ratios: all are then slow for another reason.
+MOST_EXPLAINED = 500
 # The slowest fifth is above it.
 TAIL_RANK = 0.8
 # Histories have buckets of 0.5 %; wider ones let thousands of slices fit into memory.
@@ -55,10 +57,20 @@ class Durations:
     log_ms: np.ndarray
 
 
-def candidates(judged: Iterable[Judgement], slices: Slices) -> list[Judgement]:
-    """Return the dimensions, themselves or their tails over their threshold, that may only have another mix."""
+def candidates(judged: Iterable[Judgement], slices: Slices) -> list[tuple[Judgement, Dimension]]:
+    """Return the dimensions that may only have another mix, the worst ones, each with its slices.
+
+    They, or their tails, are over their threshold. A dimension has one entry per slice.
+    """
     by_name = {one.dimension: one for one in judged}
-    return [one for one in by_name.values() if _large(one) and _attributes(one, slices, by_name)]
+    large = [one for one in by_name.values() if _large(one) and _attributes(one, slices, by_name)]
+    large.sort(key=lambda one: -max(each.ratio or 0.0 for each, _ in _large(one)))
+    return [
+        (one, slice_)
+        for one in large[:MOST_EXPLAINED]
+        for attribute in _attributes(one, slices, by_name)
+        for slice_ in slices[one.dimension][attribute]
+    ]
 
 
 def _large(one: Judgement) -> list[tuple[Judgement, float]]:
@@ -82,31 +94,27 @@ def _attributes(one: Judgement, slices: Slices, judged: Mapping[Dimension, Judge
 def settled(
     judged: Sequence[Judgement],
     slices: Slices,
+    of: Sequence[tuple[Judgement, Dimension]],
     portions: Iterable[Rows],
-    read: Sequence[Dimension],
     first: date,
     window_start: date,
     gamma: float,
 ) -> list[Judgement]:
-    """Return the judgements, with a ``mix`` where it explains why a dimension is slow.
+    """Return the judgements, with a ``mix`` where it explains why a dimension is over its threshold.
 
-    ``portions``: the history of the dimensions ``read``, from the day ``first``.
+    ``of``: the candidates; ``portions``: the history of the slice of each, from the day ``first``.
     """
     by_name = {one.dimension: one for one in judged}
-    slow = {one.dimension: one for one in candidates(judged, slices)}
-    periods: dict[Dimension, Periods] = {}
-    for name, one in slow.items():
-        compared = _periods(_large(one)[0][0], day_number(first), day_number(window_start))
-        periods |= dict.fromkeys((slice_ for of in slices[name].values() for slice_ in of), compared)
-    durations = _pooled(portions, [periods[slice_] for slice_ in read], day_number(first), gamma)
-    places = {slice_: place for place, slice_ in enumerate(read)}
-    for name, one in slow.items():
+    periods = [_periods(_large(one)[0][0], day_number(first), day_number(window_start)) for one, _ in of]
+    durations = _pooled(portions, periods, day_number(first), gamma)
+    places = {(one.dimension, slice_): place for place, (one, slice_) in enumerate(of)}
+    for name in dict.fromkeys(one.dimension for one, _ in of):
+        one = by_name[name]
         found: dict[float, list[Mix]] = {}
         for attribute in _attributes(one, slices, by_name):
-            of = [slice_ for slice_ in slices[name][attribute] if slice_ in places]
-            at = [places[slice_] for slice_ in of]
+            at = [places[name, slice_] for slice_ in slices[name][attribute]]
             some = Durations(durations.before[at], durations.since[at], durations.log_ms)
-            values = [value_of(name, slice_) for slice_ in of]
+            values = [value_of(name, slice_) for slice_ in slices[name][attribute]]
             for large, rank in _large(one):
                 if mix := explanation(attribute, values, some, large.multiplier or 1.0, rank):
                     found.setdefault(rank, []).append(mix)
@@ -204,7 +212,7 @@ def _levels(counts: np.ndarray, log_ms: np.ndarray) -> tuple[np.ndarray, np.ndar
 def _pooled(portions: Iterable[Rows], periods: Sequence[Periods], first: int, gamma: float) -> Durations:
     highest = int(np.ceil(np.log(1e13) / np.log(gamma)))
     width = (highest - ZERO_BUCKET) // WIDTH + 1
-    sums = np.zeros((2, len(periods), width), dtype=np.int64)
+    sums = np.zeros((2, len(periods), width), dtype=np.int32)
     bounds = np.array([(each.before, each.until, each.since) for each in periods]).reshape(-1, 3) - first
     for rows in portions:
         before, until, since = bounds[rows.dimension].T

@@ -195,14 +195,10 @@ def _admitted(reference: Reference, center: float, p50: float, quality: float, p
     ``previous`` is the center of the day before, NaN if it has none.
     """
     most, share = CLIP * reference.sigma, max(1 / (reference.days + 1), SHARE_LEAST)
-    deviation, of_p50, before = (
-        min(max(by, -most), most)
-        for by in (
-            quality * (center - reference.level),
-            quality * (p50 - reference.p50),
-            previous - reference.level,
-        )
-    )
+    # Not a loop: this runs for every day of every dimension.
+    deviation = min(max(quality * (center - reference.level), -most), most)
+    of_p50 = min(max(quality * (p50 - reference.p50), -most), most)
+    before = min(max(previous - reference.level, -most), most)
     variance = reference.sigma**2 + share * (deviation**2 * (1 - share) - reference.sigma**2)
     rho = reference.rho
     if not isnan(previous):

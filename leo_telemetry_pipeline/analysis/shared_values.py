@@ -23,7 +23,7 @@ Value = tuple[str, str]
 
 LEAST_SPANS, LEAST_NAMES = 5, 2
 SEPARATED = 3.0
-# Spans whose slowdown is less than this fraction of the least one of the others, in logarithms, are not slower.
+# Spans whose slowdown is less than this fraction of that of the others, in logarithms, are not slower.
 SAME_CHANGE = 0.5
 # Spans of a name contain others if these fractions of them do: mostly, and at all.
 MOSTLY, AT_ALL = 0.5, 0.1
@@ -31,7 +31,7 @@ MOSTLY, AT_ALL = 0.5, 0.1
 
 @dataclass(frozen=True)
 class Slowed:
-    """Keys of spans that a value slows, and of spans that contain some of them and have no such attribute."""
+    """Keys of spans that a value slows, and of spans that contain some of them and have no other value."""
 
     keys: frozenset[str]
     around: frozenset[str]
@@ -57,14 +57,20 @@ class _Side:
         self.rows = {key: np.array(found) for key, found in rows.items()}
         self._texts: dict[tuple[str, str], np.ndarray] = {}
 
-    def values(self, keys: Iterable[str]) -> list[Value]:
-        """Return the values that spans of the keys have often enough; names with too many values hold ids."""
-        counts: Counter[Value] = Counter()
-        for key in {*keys}.intersection(self.rows):
+    def values(self, keys: Iterable[str]) -> dict[Value, list[str]]:
+        """Return the values, each with those keys whose spans have it often enough.
+
+        Attributes with too many values hold ids.
+        """
+        found: dict[Value, list[str]] = defaultdict(list)
+        texts: dict[str, set[str]] = defaultdict(set)
+        for key in keys:
             for name in {name for row in self.rows[key] for name in mapping(self._trees.attributes[row])}:
-                counts.update((name, text) for text in self._texts_of(key, name) if text)
-        of_name = Counter(name for name, _ in counts)
-        return sorted(v for v, count in counts.items() if count >= LEAST_SPANS and of_name[v[0]] <= MOST_VALUES)
+                counts = Counter(text for text in self._texts_of(key, name) if text)
+                texts[name].update(counts)
+                for text in [text for text, count in counts.items() if count >= LEAST_SPANS]:
+                    found[name, text].append(key)
+        return {value: found[value] for value in sorted(found) if len(texts[value[0]]) <= MOST_VALUES}
 
     def times(self, key: str, value: Value) -> tuple[np.ndarray, np.ndarray]:
         """Return the judged times of the spans of a key that have a value, and of those that lack it."""
@@ -72,9 +78,15 @@ class _Side:
         judged = self._trees.judged[self.rows[key]]
         return judged[has], judged[~has]
 
-    def lacks(self, key: str, name: str) -> bool:
-        """Return whether most spans of a key do not have an attribute."""
-        return 2 * int((self._texts_of(key, name) == "").sum()) > len(self.rows[key])
+    def never_had(self, value: Value) -> bool:
+        """Return whether no span has a value, but some have another one."""
+        texts = [self._texts_of(key, value[0]) for key in self.rows]
+        return any((of_key != "").any() for of_key in texts) and not any((of_key == value[1]).any() for of_key in texts)
+
+    def has_other(self, key: str, value: Value) -> bool:
+        """Return whether most spans of a key have another value of the attribute."""
+        texts = self._texts_of(key, value[0])
+        return 2 * int(((texts != "") & (texts != value[1])).sum()) > len(texts)
 
     def around(self, keys: Iterable[str]) -> dict[str, float]:
         """Return the keys of spans that have spans of ``keys``, of another name, below them, each with its share."""
@@ -100,8 +112,8 @@ def slowing(window: Forest, baseline: Forest, slow: Iterable[str]) -> dict[Value
     keys = sorted(after.rows.keys() & before.rows.keys())
     known = {*slow}.intersection(keys)
     found = {}
-    for value in after.values(keys):
-        if any(_is_slower(_changes(value, key, after, before)[0]) for key in keys):
+    for value, having in after.values(keys).items():
+        if sum(_is_slower(_changes(value, key, after, before)[0]) for key in having) >= LEAST_NAMES:
             slowed = _slowed(value, keys, after, before)
             if slowed and not known.isdisjoint(slowed.keys | slowed.around):
                 found[value] = slowed
@@ -118,13 +130,14 @@ def _slowed(value: Value, keys: Iterable[str], after: _Side, before: _Side) -> S
     slower = frozenset(key for key, change in having.items() if change.is_slower)
     if len(slower) < LEAST_NAMES:
         return None
-    limit = SAME_CHANGE * min(having[key].log for key in slower)
+    limit = SAME_CHANGE * float(np.median([having[key].log for key in slower]))
     is_alone = (
         all(change.log > limit for change in having.values())
-        and all(change.log <= limit for key, change in lacking.items() if key in slower)
-        and any(change.log <= limit for change in lacking.values())
+        and all(lacking[key].log <= SAME_CHANGE * having[key].log for key in slower.intersection(lacking))
+        # A value that all spans have since the onset differs from the others in time.
+        and (any(change.log <= limit for change in lacking.values()) or before.never_had(value))
     )
-    around = [key for key, share in after.around(slower).items() if share >= AT_ALL and after.lacks(key, value[0])]
+    around = [key for key, share in after.around(slower).items() if share >= AT_ALL and not after.has_other(key, value)]
     return Slowed(slower, frozenset(around)) if is_alone else None
 
 

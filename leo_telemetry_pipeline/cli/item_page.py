@@ -153,7 +153,7 @@ _OF_A_DIMENSION: dict[str, Callable[[Any], Any]] = {
     "share": _number,
 }
 _OF_AN_ITEM: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("project", "baseline_source", "onset_day", "why", "cause"), _words),
+    **dict.fromkeys(("project", "baseline_source", "onset_day", "why", "cause", "slow_value"), _words),
     **dict.fromkeys(("observed_p50_ms", "baseline_p50_ms", "multiplier", "ratio", "resolution_ms"), _number),
     **dict.fromkeys(("sample_count", "p_value", "lost_ms_a_week"), _number),
     **dict.fromkeys(("measured", "set_apart_by", "evidence_trace_ids"), _list_of_words),

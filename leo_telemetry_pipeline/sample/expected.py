@@ -100,8 +100,7 @@ def _observed(spans: Sequence[Span]) -> dict[Dimension, list[_Observed]]:
         dimensions = [(span.span_type, span.span_name)]
         if span.span_type == "handoff":
             dimensions.append(("sd_type", sd_type))
-        if span.span_type == "gate":
-            dimensions.append(("gate+sd_type", f"{span.span_name}:{sd_type}"))
+        dimensions.append((f"{span.span_type}+sd_type", f"{span.span_name}:{sd_type}"))
         judged = (span.duration_ms or 0) - waited[span.span_id]
         contribution = _Observed(span.start_time_ms // _DAY_MS, judged, tuple(planted[span.span_id]))
         for dimension in dimensions:

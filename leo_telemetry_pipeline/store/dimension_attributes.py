@@ -11,7 +11,8 @@ from datetime import date
 from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.store import folded_names
 from leo_telemetry_pipeline.store.days import Window
-from leo_telemetry_pipeline.store.dimensions import REACH_MS, SPANS_OF_ONE, WAITED_FOR, stored_types
+from leo_telemetry_pipeline.store.dimensions import REACH_MS, spans_of_one, stored_types, waited_for
+from leo_telemetry_pipeline.store.name_templates import Folds
 from leo_telemetry_pipeline.store.server.database import Database
 
 # Candidate attributes of each measure, in order of preference, each with its conversion factor.
@@ -36,7 +37,8 @@ def medians(
 
     For plain dimensions (span type and name) only. A day lacks measures that none of its spans have.
     """
-    columns, parameters = [], _parameters(database, window, dimension)
+    folds = folded_names.of(database)
+    columns, parameters = [], _parameters(database, window, dimension, folds)
     for number, (name, attributes) in enumerate(names.items()):
         value = _value(number, attributes, parameters)
         # Without CASE, spans that lack the measure would count as 0, since GREATEST ignores NULL.
@@ -45,7 +47,7 @@ def medians(
         columns += [f"percentile_cont(0.5) WITHIN GROUP (ORDER BY {expression})" for expression in (value, rest)]
     rows = database.rows(
         # `?|` is a fast path: most dimensions have none of the attributes.
-        f"SELECT day, {', '.join(columns)} FROM ({SPANS_OF_ONE}) AS spans WHERE attributes ?| %(any)s::text[]"
+        f"SELECT day, {', '.join(columns)} FROM ({spans_of_one(folds)}) AS spans WHERE attributes ?| %(any)s::text[]"
         " GROUP BY day ORDER BY day",
         parameters | {"number": _NUMBER, "any": [attribute for given in names.values() for attribute, _ in given]},
     )
@@ -63,12 +65,15 @@ def waiting(database: Database, window: Window, dimension: Dimension) -> dict[da
     """
     if dimension[0] == "wait":
         return {}
+    folds = folded_names.of(database)
     rows = database.rows(
         f"""
         WITH spans AS MATERIALIZED (
-            SELECT trace_id, span_id, coalesce(parent_span_id, {_NO_PARENT}) AS parent FROM ({SPANS_OF_ONE}) AS spans
+            SELECT trace_id, span_id, coalesce(parent_span_id, {_NO_PARENT}) AS parent
+            FROM ({spans_of_one(folds)}) AS own
         ), waits AS (
-            SELECT DATE '1970-01-01' + (w.start_time_ms / 86400000)::integer AS day, w.trace_id, {WAITED_FOR} AS name,
+            SELECT DATE '1970-01-01' + (w.start_time_ms / 86400000)::integer AS day, w.trace_id,
+                   {waited_for(folds)} AS name,
                    coalesce(w.parent_span_id, {_NO_PARENT}) AS parent,
                    coalesce(w.duration_ms, w.end_time_ms - w.start_time_ms) AS wait_ms
             FROM workflow_trace_log AS w
@@ -81,7 +86,7 @@ def waiting(database: Database, window: Window, dimension: Dimension) -> dict[da
             OR (name = %(key)s AND (trace_id, parent) IN (SELECT trace_id, parent FROM spans)))
         GROUP BY day
         """,
-        _parameters(database, window, dimension) | {"reach": REACH_MS},
+        _parameters(database, window, dimension, folds) | {"reach": REACH_MS},
     )
     return {day: Waiting(count, p50_ms, sum_ms) for day, count, p50_ms, sum_ms in rows}
 
@@ -97,13 +102,13 @@ def _value(number: int, attributes: Sequence[tuple[str, float]], parameters: dic
     return f"coalesce({', '.join(values)})"
 
 
-def _parameters(database: Database, window: Window, dimension: Dimension) -> dict[str, object]:
+def _parameters(database: Database, window: Window, dimension: Dimension, folds: Folds) -> dict[str, object]:
     span_type, key = dimension
     # A separate query, since local tables cannot be joined with distributed ones.
     dropped = database.rows("SELECT DISTINCT day FROM telemetry_sealed_days WHERE dropped_at IS NOT NULL")
     return (
         window.parameters()
-        | folded_names.of(database).parameters()
+        | folds.parameters()
         | {
             "span_type": span_type,
             "stored": stored_types([span_type]),

@@ -50,9 +50,8 @@ def _bounded(text: str) -> str:
     return f"CASE WHEN length({text}) <= {LONGEST} THEN {text} ELSE {cut} END"
 
 
-# The key of a span in its type. Needs Folds.parameters.
+# The name of a span, which is its key unless it is folded.
 _OWN_NAME = f"({_bounded(_NAME)})"
-_KEY = name_templates.key(f"({_TYPE})", _OWN_NAME)
 _DURATION = "coalesce(s.duration_ms, s.end_time_ms - s.start_time_ms)"
 # The duration with microseconds, NULL if the span has none.
 _FINE = "(s.duration_ms + s.duration_rest_us / 1000::float8)"
@@ -90,8 +89,8 @@ def observations(types: Iterable[str], seen: Iterable[str], folds: Folds) -> tup
     """
     span_types = {*NAMED_ASSETS, *NOT_BY_DEFAULT, *seen} - set(ATTRIBUTES)
     plain = sorted(word for word in types if "+" not in word and word in span_types)
-    name = "folded_name" if folds.templates else "span_name"
-    parts = [_PLAIN.format(name=name, spans=_spans("%(plain_stored)s", folds))]
+    name = _key(folds)
+    parts = [_PLAIN.format(name=name, spans=_folded(_SPANS.format(of="%(plain_stored)s"), folds))]
     parameters: dict[str, object] = {"reach": REACH_MS, "ahead": AHEAD_MS, "created_from": None, "created_to": None}
     parameters |= folds.parameters() | {
         "plain_stored": stored_types(plain),
@@ -108,7 +107,7 @@ def observations(types: Iterable[str], seen: Iterable[str], folds: Folds) -> tup
         of = f"%(stored{index})s" if attribute else "%(handoff_stored)s"
         parameters |= {f"dimension{index}": word, f"attribute{index}": attribute or word}
         parameters |= {f"type{index}": span_type, f"stored{index}": stored_types([span_type])}
-        spans = _spans(of, folds)
+        spans = _folded(_SPANS.format(of=of), folds)
         if attribute:
             named = {"dimension": f"%(dimension{index})s", "attribute": f"%(attribute{index})s"}
             parts.append(_COMBINED.format(**named, name=name, of=of, spans=spans, chosen=""))
@@ -122,15 +121,21 @@ def _slices(name: str, folds: Folds) -> str:
     """Return SQL for the spans of all chosen names per value of an attribute, in one pass."""
     named = {"dimension": "span_type || '+' || attribute", "attribute": "attribute", "name": name}
     of = "%(slice_stored)s"
-    return _COMBINED.format(**named, of=of, spans=_spans(of, folds), chosen=_CHOSEN.format(name=name))
+    return _COMBINED.format(
+        **named, of=of, spans=_folded(_SPANS.format(of=of), folds), chosen=_CHOSEN.format(name=name)
+    )
 
 
-def _spans(of: str, folds: Folds) -> str:
-    spans = _SPANS.format(of=of)
+def _folded(spans: str, folds: Folds) -> str:
+    """Return SQL for spans with their key in the column ``_key(folds)``, given SQL with their type and name."""
     if not folds.templates:
         return spans
     key = name_templates.key("span_type", "span_name", "template")
     return _FOLDED.format(spans=spans, template=name_templates.template("span_name"), key=key)
+
+
+def _key(folds: Folds) -> str:
+    return "folded_name" if folds.templates else "span_name"
 
 
 def stored_types(span_types: list[str]) -> list[str]:
@@ -249,63 +254,79 @@ TRACES = (
 NAMED_SPANS = f"""
 SELECT {_TYPE} AS span_type, {_bounded(_NAME)} AS span_name, {_DAY} AS day FROM workflow_trace_log AS s"""
 
-# The same with keys and attributes. Needs Folds.parameters.
-KEYED_SPANS = f"""
-SELECT {_TYPE} AS span_type, {_KEY} AS span_name, {_DAY} AS day, s.attributes FROM workflow_trace_log AS s"""
+# Columns of single spans; a caller adds conditions on ``s``.
+_STORED = f"""(
+    SELECT {_DAY} AS day, s.trace_id, s.span_id, s.parent_span_id, {_TYPE} AS span_type, {_OWN_NAME} AS span_name,
+           s.start_time_ms, coalesce(s.end_time_ms, s.start_time_ms + s.duration_ms) AS end_time_ms,
+           coalesce({_FINE}, {_DURATION}) AS duration_ms, s.queue_wait_ms, s.attributes
+    FROM workflow_trace_log AS s
+    WHERE {{where}}
+) AS spans"""
 
 
-def valued_spans(condition: str) -> str:
+def keyed_spans(where: str, folds: Folds) -> str:
+    """Return SQL for types, keys and attributes of spans; ``where``: condition on ``s``. Needs Folds.parameters."""
+    return f"SELECT span_type, {_key(folds)} AS key, attributes FROM {_folded(_STORED.format(where=where), folds)}"
+
+
+def valued_spans(condition: str, folds: Folds) -> str:
     """Return SQL for the text attributes of keys with several values: total spans, spans of the largest, all values.
 
     As in dimensions, spans have the attributes of their trace's handoff. ``condition`` is on spans ``s``. Needs
     Folds.parameters, ``sampled`` (of 2**31 parts of the traces) and ``most`` (values).
     """
+    where = f"""({condition}) AND s.span_type NOT IN ('wait', 'execution') AND {_DURATION} IS NOT NULL
+        AND (hashtext(s.trace_id::text)::bigint & 2147483647) < %(sampled)s"""
     return f"""
     WITH sampled AS MATERIALIZED (
-        SELECT {_TYPE} AS span_type, {_KEY} AS span_name, s.trace_id, s.start_time_ms,
-               CASE jsonb_typeof(s.attributes) WHEN 'object' THEN s.attributes ELSE '{{}}' END AS attributes
-        FROM workflow_trace_log AS s
-        WHERE ({condition}) AND s.span_type NOT IN ('wait', 'execution') AND {_DURATION} IS NOT NULL
-          AND (hashtext(s.trace_id::text)::bigint & 2147483647) < %(sampled)s
+        SELECT span_type, {_key(folds)} AS key, trace_id, start_time_ms,
+               CASE jsonb_typeof(attributes) WHEN 'object' THEN attributes ELSE '{{}}' END AS attributes
+        FROM {_folded(_STORED.format(where=where), folds)}
     ), totals AS (
-        SELECT span_type, span_name, count(*) AS total FROM sampled GROUP BY 1, 2
+        SELECT span_type, key, count(*) AS total FROM sampled GROUP BY 1, 2
     ), handoffs AS (
         SELECT DISTINCT ON (trace_id) trace_id, attributes FROM sampled WHERE span_type = 'handoff'
         ORDER BY trace_id, start_time_ms
     ), valued AS (
-        SELECT s.span_type, s.span_name, a.key AS attribute, left(a.value #>> ARRAY[]::text[], {LONGEST}) AS value,
+        SELECT s.span_type, s.key, a.key AS attribute, left(a.value #>> ARRAY[]::text[], {LONGEST}) AS value,
                count(*) AS n
         FROM sampled AS s LEFT JOIN handoffs AS h ON h.trace_id = s.trace_id
         CROSS JOIN LATERAL jsonb_each(coalesce(h.attributes, '{{}}') || s.attributes) AS a
         WHERE jsonb_typeof(a.value) = 'string' AND a.value <> '""'
         GROUP BY 1, 2, 3, 4
     )
-    SELECT span_type, span_name, attribute, total, (array_agg(n ORDER BY n DESC))[1:%(most)s], count(*)
-    FROM valued JOIN totals USING (span_type, span_name) GROUP BY 1, 2, 3, 4 HAVING count(*) > 1
+    SELECT span_type, key, attribute, total, (array_agg(n ORDER BY n DESC))[1:%(most)s], count(*)
+    FROM valued JOIN totals USING (span_type, key) GROUP BY 1, 2, 3, 4 HAVING count(*) > 1
     """
 
 
-# All spans of given traces: ids, type, key, start, end, duration, queue wait, attributes.
-TRACE_SPANS = f"""
-SELECT s.trace_id::text, s.span_id::text, s.parent_span_id::text, {_TYPE}, {_KEY}, s.start_time_ms,
-       coalesce(s.end_time_ms, s.start_time_ms + s.duration_ms), coalesce({_FINE}, {_DURATION}), s.queue_wait_ms,
-       s.attributes
-FROM workflow_trace_log AS s
-WHERE s.trace_id = ANY(%(traces)s::uuid[]) AND {_DURATION} IS NOT NULL
-  AND s.start_time_ms >= %(from_ms)s - %(reach)s AND s.start_time_ms < %(to_ms)s + %(reach)s
-ORDER BY s.trace_id, s.start_time_ms, s.span_id
-"""
+_OF_TRACES = f"""s.trace_id = ANY(%(traces)s::uuid[]) AND {_DURATION} IS NOT NULL
+  AND s.start_time_ms >= %(from_ms)s - %(reach)s AND s.start_time_ms < %(to_ms)s + %(reach)s"""
 
-# Spans of one plain dimension, without the days ``dropped``, whose spans are incomplete.
-SPANS_OF_ONE = f"""
-SELECT {_DAY} AS day, s.trace_id, s.span_id, s.parent_span_id, coalesce({_FINE}, {_DURATION}) AS duration_ms,
-       s.attributes
-FROM workflow_trace_log AS s
-WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
-  AND s.span_type = ANY(%(stored)s) AND {_KEY} = %(key)s
+
+def trace_spans(folds: Folds) -> str:
+    """Return SQL for all spans of given traces: ids, type, key, start, end, duration, queue wait, attributes."""
+    return f"""
+        SELECT trace_id::text, span_id::text, parent_span_id::text, span_type, {_key(folds)}, start_time_ms,
+               end_time_ms, duration_ms, queue_wait_ms, attributes
+        FROM {_folded(_STORED.format(where=_OF_TRACES), folds)}
+        ORDER BY spans.trace_id, start_time_ms, spans.span_id"""
+
+
+_OF_TYPE = f"""s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s AND s.span_type = ANY(%(stored)s)
   AND (%(project)s::text IS NULL OR coalesce(s.project, '') = %(project)s)
   AND {_DURATION} IS NOT NULL
-  AND NOT {_DAY} = ANY(%(dropped)s::date[])
-"""
-# Key of the span that a sibling wait belongs to.
-WAITED_FOR = name_templates.key("%(span_type)s::text", f"({_bounded('w.span_name')})")
+  AND NOT {_DAY} = ANY(%(dropped)s::date[])"""
+
+
+def spans_of_one(folds: Folds) -> str:
+    """Return SQL for the spans of one plain dimension, without the days ``dropped``, whose spans are incomplete."""
+    return f"""
+        SELECT day, trace_id, span_id, parent_span_id, duration_ms, attributes
+        FROM {_folded(_STORED.format(where=_OF_TYPE), folds)} WHERE {_key(folds)} = %(key)s"""
+
+
+def waited_for(folds: Folds) -> str:
+    """Return SQL for the key of the span that a sibling wait ``w`` belongs to."""
+    name = f"({_bounded('w.span_name')})"
+    return name_templates.key("%(span_type)s::text", name) if folds.templates else name

@@ -9,7 +9,7 @@ from dataclasses import replace
 from leo_telemetry_pipeline.dimension import DaySample, Dimension
 from leo_telemetry_pipeline.store import folded_names
 from leo_telemetry_pipeline.store.days import Window, after, midnight
-from leo_telemetry_pipeline.store.dimensions import OBSERVED, REACH_MS, TRACE_SPANS, observations
+from leo_telemetry_pipeline.store.dimensions import OBSERVED, REACH_MS, observations, trace_spans
 from leo_telemetry_pipeline.store.server.database import Database
 
 
@@ -109,6 +109,7 @@ def _traces_of(
 
 
 def spans_of(database: Database, window: Window, traces: Sequence[str]) -> list[tuple]:
-    """Return the spans of traces around a window, with the columns of TRACE_SPANS."""
-    parameters = window.parameters() | folded_names.of(database).parameters()
-    return database.rows(TRACE_SPANS, parameters | {"reach": REACH_MS, "traces": list(traces)})
+    """Return the spans of traces around a window, with the columns of trace_spans."""
+    folds = folded_names.of(database)
+    parameters = window.parameters() | folds.parameters() | {"reach": REACH_MS, "traces": list(traces)}
+    return database.rows(trace_spans(folds), parameters)

@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 
 from leo_telemetry_pipeline.actions import findings
+from leo_telemetry_pipeline.analysis.bottlenecks import count_outcomes
 from leo_telemetry_pipeline.dimension import Baseline, Bottleneck, DimensionResult, Judgement
 from leo_telemetry_pipeline.store import baselines, dimension_results, runs
 from leo_telemetry_pipeline.store.server.database import Database
@@ -32,7 +33,7 @@ def tables(db: Database) -> dict[str, list[tuple]]:
 P50_ROW = ("gate", "A", 10, 5.0, 5.0, 5.0, 5.0, 50.0, None, "exact")
 SUMMARY = findings.Summary(
     bottlenecks=(Bottleneck("gate", "A", 5.0, 1.0, "configured", 2.0, 10),),
-    outcomes={"ok": 0, "bottleneck": 1, "too_few": 0, "no_baseline": 0, "switched_off": 0, "pooled": 0},
+    outcomes=count_outcomes([]) | {"bottleneck": 1},
     largest_sample=10, needed_sample=10, p50_method="exact", pooled={},
 )  # fmt: skip
 

@@ -38,6 +38,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from leo_telemetry_pipeline.actions import findings
+from leo_telemetry_pipeline.analysis.bottlenecks import count_outcomes
 from leo_telemetry_pipeline.dimension import Bottleneck
 from leo_telemetry_pipeline.store.server.database import Database, outside
 from leo_telemetry_pipeline.store.days import Window
@@ -80,7 +81,7 @@ class Mortal(Database):
 
 
 bottlenecks = tuple(Bottleneck("gate", key, 500.0, 100.0, "configured", 2.0, 10, ["t"]) for key in keys.split(","))
-outcomes = {"ok": 0, "bottleneck": len(bottlenecks), "too_few": 0, "no_baseline": 0, "switched_off": 0, "pooled": 0}
+outcomes = count_outcomes([]) | {"bottleneck": len(bottlenecks)}
 at = datetime.fromisoformat(end)
 findings.conclude(
     Mortal(outside(url, "dagster")),

@@ -5,7 +5,13 @@ from datetime import timedelta
 import pytest
 
 from leo_telemetry_pipeline.cli.dimensions import unknown
-from leo_telemetry_pipeline.store import exact_percentiles, folded_names, thresholds, trace_samples
+from leo_telemetry_pipeline.store import (
+    dimension_attributes,
+    exact_percentiles,
+    folded_names,
+    thresholds,
+    trace_samples,
+)
 from leo_telemetry_pipeline.store.days import whole
 from leo_telemetry_pipeline.store.history import buckets, daily, histograms, name_folding, span_counts, staleness
 from leo_telemetry_pipeline.store.name_templates import template
@@ -79,7 +85,8 @@ def test_names_with_ids_are_one_dimension_and_a_threshold_still_decides_on_one_n
 
     def route(number: int, at: int) -> str:
         trace = new_id()
-        made = [span("operation", f"GET /users/{number}", 100, at=midnight(at) + timedelta(hours=9), trace_id=trace)]
+        nine, of = midnight(at) + timedelta(hours=9), {"input_tokens": number}
+        made = [span("operation", f"GET /users/{number}", 100, at=nine, trace_id=trace, attributes=of)]
         made += [span("operation", "GET /health", 5, at=midnight(at) + timedelta(hours=9)) for _ in range(2)]
         insert(db, made)
         return trace
@@ -97,6 +104,9 @@ def test_names_with_ids_are_one_dimension_and_a_threshold_still_decides_on_one_n
     sample = [trace for day in days for trace in day.sample]
     assert set(sample) == traces
     assert {row[4] for row in trace_samples.spans_of(db, WEEK, sample)} == {"GET /users/{id}"}
+    medians, _ = dimension_attributes.medians(db, WEEK, folded, {"tokens": [("input_tokens", 1.0)]})
+    assert medians == {midnight(7).date(): {"tokens": 1.0}, midnight(1).date(): {"tokens": 114.5}}
+    assert dimension_attributes.waiting(db, WEEK, folded) == {}
     assert "see operation:GET /users/{id}" in unknown(db, WEEK, ("operation", "GET /users/1")).message
     [(named,)] = db.rows("SELECT count(DISTINCT span_name) FROM workflow_trace_log WHERE span_name <> 'GET /health'")
     assert named == 33

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from leo_telemetry_pipeline.actions import findings
+from leo_telemetry_pipeline.analysis.bottlenecks import count_outcomes
 from leo_telemetry_pipeline.dimension import Bottleneck
 from leo_telemetry_pipeline.store import runs
 from leo_telemetry_pipeline.store.server.database import Database, Target
@@ -19,7 +20,7 @@ pytestmark = [pytest.mark.usefixtures("settings"), pytest.mark.counted_days]
 def summary(*keys: str, kind: str = "gate") -> findings.Summary:
     """Return a summary in which some dimensions are bottlenecks, worst first."""
     bottlenecks = [Bottleneck(kind, key, 500.0 - rank, 100.0, "configured", 2.0, 10) for rank, key in enumerate(keys)]
-    outcomes = dict.fromkeys(("ok", "too_few", "no_baseline", "switched_off", "pooled"), 0) | {"bottleneck": len(keys)}
+    outcomes = count_outcomes([]) | {"bottleneck": len(keys)}
     return findings.Summary(tuple(bottlenecks), outcomes, 10, 10, "exact", {})
 
 

@@ -61,7 +61,7 @@ def bottleneck_causes(
 ) -> Iterator[dg.MaterializeResult]:
     """Explain the worst bottlenecks."""
     judged = LEARNED.get(analysis)
-    alone = slices.slow_alone(judged, slices.slices_of(one.dimension for one in judged))
+    alone = slices.slow_alone(judged, slices.slices_of([one.dimension for one in judged]))
     slow = judging.found(BOTTLENECKS.get(analysis))[:MOST_EXPLAINED]
     made = explain(analysis, slow, {":".join(whole): value for whole, value in alone.items()})
     CAUSES.put(analysis, made)

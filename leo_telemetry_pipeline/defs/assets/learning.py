@@ -81,15 +81,12 @@ def learned_baselines(
 def _with_mixes(analysis: Analysis, judged: list[Judgement]) -> list[Judgement]:
     """Return the judgements, with the changed mixes, and the slices that are only slow like their dimension."""
     database, days = analysis.database, history.learned_from(analysis.window)
-    of = slices.slices_of(one.dimension for one in judged)
-    wanted = [
-        slice_ for one in mixes.candidates(judged, of) for names in of[one.dimension].values() for slice_ in names
-    ]
-    if wanted:
-        read = sorted(set(wanted))
-        rows = daily.read(database, days, read, history.seen(analysis), history.uncounted(analysis))
+    of = slices.slices_of([one.dimension for one in judged])
+    if candidates := mixes.candidates(judged, of):
+        read = [slice_ for _, slice_ in candidates]
+        rows = list(daily.read(database, days, read, history.seen(analysis), history.uncounted(analysis)))
         first, start = days.start.date(), analysis.window.start.date()
-        judged = mixes.settled(judged, of, rows, read, first, start, histograms.GAMMA)
+        judged = mixes.settled(judged, of, candidates, rows, first, start, histograms.GAMMA)
     return slices.like_wholes(mixes.remembered(judged), of, name_slices.types(database))
 
 

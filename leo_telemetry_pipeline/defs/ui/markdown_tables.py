@@ -133,7 +133,8 @@ def cause_table(causes: Sequence[ExplainedCause]) -> str:
     """Tabulate each cause, where its added time goes, and how many other dimensions it slows down."""
     lines = ["| cause | added time | more common in slow spans | also slowed down |", "|---|---|---|--:|"]
     for cause in causes[:ROWS]:
-        cells = (cause.name, cause.why or "unknown", "; ".join(cause.set_apart_by))
+        name = f"{cause.name} ({cause.value})" if cause.value else cause.name
+        cells = (name, cause.why or "unknown", "; ".join(cause.set_apart_by))
         lines.append(f"| {' | '.join(map(markdown, cells))} | {len(cause.members)} |")
     return "\n".join(lines) if len(lines) > 2 else "There is no bottleneck to explain."
 

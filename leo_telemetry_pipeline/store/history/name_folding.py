@@ -127,11 +127,14 @@ SELECT span_type, span_name, template, spans, first_day, last_day FROM (
     SELECT span_type, span_name, {template("span_name").replace("{", "{{").replace("}", "}}")} AS template, spans,
            first_day, last_day
     FROM (
-        SELECT span_type, span_name, count(*) AS spans, min(day) AS first_day, max(day) AS last_day,
-               row_number() OVER (PARTITION BY span_type ORDER BY hashtext(span_name), span_name) AS place
-        FROM ({NAMED_SPANS} WHERE {{days}}) AS named
+        SELECT counted.*, row_number() OVER (PARTITION BY span_type ORDER BY hashtext(span_name), span_name) AS place
+        FROM (
+            SELECT span_type, span_name, count(*) AS spans, min(day) AS first_day, max(day) AS last_day
+            FROM ({NAMED_SPANS} WHERE {{days}}) AS named
+            -- Not before counting, which would match the name of each span.
+            GROUP BY 1, 2 OFFSET 0
+        ) AS counted
         WHERE span_name ~ '{MAY_HOLD_IDS}'
-        GROUP BY 1, 2
     ) AS names
     WHERE place <= %(most)s
 ) AS used

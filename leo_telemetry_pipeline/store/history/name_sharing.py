@@ -12,7 +12,7 @@ from datetime import date
 
 from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.store import folded_names, shared_names
-from leo_telemetry_pipeline.store.dimensions import KEYED_SPANS
+from leo_telemetry_pipeline.store.dimensions import keyed_spans
 from leo_telemetry_pipeline.store.history import uncounted_days
 from leo_telemetry_pipeline.store.history.watermark import Fence
 from leo_telemetry_pipeline.store.server.database import Database
@@ -57,16 +57,17 @@ def decide(database: Database, days: Sequence[date], fence: Fence | None = None)
     if not days:
         return False
     known = shared_names.of(database)
+    folds = folded_names.of(database)
     newest = uncounted_days.condition(sorted(days)[-DAYS:])
     rows = database.rows(
         f"""
-        SELECT span_name, coalesce(service, ''), coalesce(kind, ''), count(*) FROM (
-            SELECT span_name, attributes->>'{SERVICE}' AS service, attributes->>'{KIND}' AS kind
-            FROM ({KEYED_SPANS} WHERE s.span_type = %(span_type)s AND ({newest})) AS keyed
+        SELECT key, coalesce(service, ''), coalesce(kind, ''), count(*) FROM (
+            SELECT key, attributes->>'{SERVICE}' AS service, attributes->>'{KIND}' AS kind
+            FROM ({keyed_spans(f"s.span_type = %(span_type)s AND ({newest})", folds)}) AS keyed
         ) AS valued
         GROUP BY 1, 2, 3
         """,
-        folded_names.of(database).parameters() | {"span_type": SPAN_TYPE},
+        folds.parameters() | {"span_type": SPAN_TYPE},
     )
     found = {name: attribute for name, attribute in shared(rows).items() if name not in known.attributes}
     if not found:

@@ -125,9 +125,10 @@ def _examined(database: Database, newest: date) -> list[Values]:
     condition = uncounted_days.condition([newest - n * DAY for n in range(DAYS)])
     [(spans,)] = database.rows(f"SELECT count(*) FROM workflow_trace_log AS s WHERE {condition}")
     share = min(1.0, SAMPLED / max(spans, 1))
+    folds = folded_names.of(database)
     rows = database.rows(
-        valued_spans(condition),
-        folded_names.of(database).parameters() | {"sampled": round(share * 2**31), "most": MOST_VALUES_KEPT},
+        valued_spans(condition, folds),
+        folds.parameters() | {"sampled": round(share * 2**31), "most": MOST_VALUES_KEPT},
     )
     return [
         Values((span_type, name, attribute), round(total / share), [round(n / share) for n in counts], values)

@@ -1,5 +1,6 @@
 """Attribute values that set slower spans apart, and the causes that are one because of them."""
 
+import random
 from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -57,7 +58,8 @@ def test_a_slow_model_that_only_hooks_measure_is_one_cause_with_its_name(models:
     [cause] = causes(list(model_sessions.weeks(14, MIDNIGHT, models, hooks=True)))
     assert cause.value == ("model", MODEL)
     assert cause.representative.dimension_type == "subagent"
-    assert PROMPT in {member.slow.name for member in cause.members}
+    shares = {member.slow.name: member.share for member in cause.members}
+    assert shares[PROMPT] == pytest.approx(1.0, abs=0.05)
     agents = [member.slow for member in cause.members if member.slow.dimension_type == "subagent"]
     assert cause.representative == max(agents, key=lambda slow: slow.added_ms * slow.sample_count)
 
@@ -114,6 +116,29 @@ def test_a_new_model_that_is_slower_is_named():
             span.attributes["model"] = "claude-next"
     [cause] = causes(spans)
     assert cause.value == ("model", "claude-next")
+
+
+def test_steps_that_are_slow_on_one_host_are_one_cause_with_its_name():
+    """Lost: one item per step that ever runs on the slow host."""
+    spans = list(model_sessions.weeks(14, MIDNIGHT, "one model", hooks=True, factor=1.0))
+    rng = random.Random(14)
+    for span in spans:
+        if span.span_type == "tool":
+            span.attributes["host.name"] = rng.choice("ab")
+    slowed([span for span in spans if span.attributes.get("host.name") == "a"], "Bash", "Edit", "Read", "Grep")
+    [cause] = [cause for cause in causes(spans) if cause.value]
+    assert cause.value == ("host.name", "a")
+    assert {member.slow.name for member in cause.members} >= {"tool:Bash", "tool:Edit", "tool:Read", "tool:Grep"}
+
+
+def test_a_new_version_with_which_everything_is_slower_is_one_cause():
+    """Lost: one item per step after a release that slowed all of them."""
+    spans = list(model_sessions.weeks(14, MIDNIGHT, "one model", hooks=True, factor=1.0))
+    since = (MIDNIGHT - timedelta(days=SLOW_DAYS)).timestamp() * 1000
+    for span in spans:
+        span.attributes["service.version"] = "2" if span.start_time_ms >= since else "1"
+    [cause] = causes(slowed(spans, *{span.span_name for span in spans}))
+    assert cause.value == ("service.version", "2")
 
 
 def test_the_item_of_a_shared_value_is_titled_with_it():

@@ -85,6 +85,13 @@ def test_the_page_shows_each_fact_about_an_item_once():
     ]
 
 
+def test_what_slower_spans_share_is_in_title_and_page():
+    """Lost: which model is slow, if only hooks measure it."""
+    lines = render(item(found={"slow_value": "model=opus"})).splitlines()
+    assert lines[0] == "subagent:DESIGN takes 3.5x as long as normal: model=opus"
+    assert "  The spans that became slower have model=opus, whatever their names" in lines
+
+
 def test_a_closed_item_shows_its_resolution_and_offers_no_close_command():
     """Lost: the resolution of an item; or people close it a second time."""
     closed = OPENED + timedelta(days=2)

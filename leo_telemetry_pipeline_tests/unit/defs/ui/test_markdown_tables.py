@@ -53,7 +53,7 @@ def comparison() -> Comparison:
 
 def cause(name: str) -> ExplainedCause:
     """Return a cause with a name in all its texts."""
-    return ExplainedCause("gate", name, 1.0, name, [], [name, name])
+    return ExplainedCause("gate", name, 1.0, name, [], [name, name], value=name)
 
 
 TABLES: dict[str, Callable[[tuple[str, ...]], str]] = {
