@@ -9,6 +9,7 @@ dimensions, and looks once in two weeks. A rate is missed if a one-sided binomia
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -218,8 +219,8 @@ def weekdays(rng: np.random.Generator, options: Options, seed: str) -> Iterator[
 def of_weeks(rng: np.random.Generator, count: int, days: int) -> DailyP50s:
     """Draw days of log-normal spans, with weekends 40 % faster than weekdays."""
     p50_ms, counts, _ = series.weeks(rng, count, days)
-    made = _days(np.log(p50_ms), np.log(p50_ms), 1)
-    return DailyP50s(made.dimensions, made.place, made.day, counts.ravel(), made.p50_ms, made.center)
+    made = _days(*[np.log(p50_ms)] * 3, 1)
+    return replace(made, count=counts.ravel())
 
 
 def _slow(judged: Sequence[Judgement]) -> np.ndarray:
