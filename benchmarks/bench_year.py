@@ -9,6 +9,7 @@ dimensions, and looks once in two weeks. A rate is missed if a one-sided binomia
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -220,7 +221,7 @@ def of_weeks(rng: np.random.Generator, count: int, days: int) -> DailyP50s:
     p50_ms, counts, _ = series.weeks(rng, count, days)
     logs = np.log(p50_ms)
     made = _days(logs, logs, logs, 1)
-    return DailyP50s(made.dimensions, made.place, made.day, counts.ravel(), made.p50_ms, made.center, made.tail)
+    return replace(made, count=counts.ravel())
 
 
 def _slow(judged: Sequence[Judgement]) -> np.ndarray:

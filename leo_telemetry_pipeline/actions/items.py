@@ -22,6 +22,8 @@ MAX_ITEMS_PER_DAY = 9
 COOLDOWN_HOURS = 0
 MOST_NAMED = 5
 RAREST = 1e-6
+# Slow calls of more than this share are most calls.
+_MOST = 2 / 3
 _HALF_A_MICROSECOND = 0.0005
 # Times below this have two significant digits.
 _TWO_DIGITS_MS = 9.95
@@ -154,10 +156,12 @@ def worded(
     detail["project"] = project or ""
     where = "" if project is None else f" in project {project}"
     because = f": {bottleneck['slow_value']}" if bottleneck.get("slow_value") else ""
-    who = f"{one_in(of_slow)} calls of {dimension}" if of_slow else dimension
+    who = f"{_one_in(of_slow)} calls of {dimension} takes" if of_slow else f"{dimension} takes"
+    if of_slow and _are_most(of_slow):
+        who = f"Most calls of {dimension} take"
     return Draft(
         fingerprint(bottleneck["dimension_type"], bottleneck["dimension_key"], project),
-        f"{who} takes {times} as long as normal{where}{because}",
+        f"{who} {times} as long as normal{where}{because}",
         f"{_compared(bottleneck, dimension + where)} "
         f"From {window_start:%Y-%m-%d} to {window_end:%Y-%m-%d %H:%M} UTC it had {bottleneck['sample_count']} spans. "
         + "".join(f"{sentence}. " for sentence in explanations(bottleneck))
@@ -172,7 +176,7 @@ def _compared(bottleneck: Mapping[str, Any], dimension: str) -> str:
     since = f" since {bottleneck['onset_day']}" if bottleneck.get("onset_day") else ""
     against = f"against a {bottleneck['baseline_source']} baseline of {baseline}"
     if of_slow:
-        who = f"{one_in(of_slow)} calls of {dimension} is slow{since}"
+        who = f"In {dimension}, {calls_are_slow(of_slow)}{since}"
         return f"{who}: the median of these is {observed}, {against} for all calls: {times}."
     normal = f"where up to {allowed(bottleneck['multiplier'])} is normal"
     return f"The median of {dimension} was {observed}{since}, {against}: {times}, {normal}."
@@ -204,9 +208,17 @@ def explanations(bottleneck: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-def one_in(slow_calls: Mapping[str, Any]) -> str:
-    """Format the share of slow calls, which are given as JSON: ``1 in 4``."""
+def calls_are_slow(slow_calls: Mapping[str, Any]) -> str:
+    """Say how many calls are slow, which are given as JSON: ``1 in 4 calls is slow``."""
+    return "most calls are slow" if _are_most(slow_calls) else f"{_one_in(slow_calls)} calls is slow"
+
+
+def _one_in(slow_calls: Mapping[str, Any]) -> str:
     return f"1 in {max(2, round(1 / slow_calls['share']))}"
+
+
+def _are_most(slow_calls: Mapping[str, Any]) -> bool:
+    return slow_calls["share"] > _MOST
 
 
 def _slow_calls(slow_calls: Mapping[str, Any]) -> str:

@@ -65,7 +65,7 @@ def judge(
         of_all = of_history(history, changed.get(history.name, ()), baseline, multiplier, first, end)
         of_tail = tails.baseline_of(baseline, (multipliers or {}).get(history.name))
         if of_tail:
-            tail = of_history(history.tail, (), of_tail, of_tail.multiplier, first, end)
+            tail = of_history(history.tail, (), of_tail, of_tail.multiplier, first, end, tails.P_MOST)
             of_all = replace(of_all, tail=tail)
         judged.append(of_all)
     tested = [each for one in judged for each in (one, one.tail) if each and each.is_enough]
@@ -91,8 +91,12 @@ def of_history(
     multiplier: float | None,
     first: int,
     end: int,
+    p_most: float = P_MOST,
 ) -> Judgement:
-    """Judge one dimension over the days from ``first`` to before ``end``, by all guards but false discovery."""
+    """Judge one dimension over the days from ``first`` to before ``end``, by all guards but false discovery.
+
+    ``p_most``: the highest p-value that counts.
+    """
     window = np.flatnonzero((history.days >= first) & (history.days < end))
     enough = _enough(history, baseline, window)
     if baseline is None or multiplier is None or not all(guard.passed for guard in enough):
@@ -102,13 +106,13 @@ def of_history(
     found = references.distance(history, reference, end)
     normal = Normal(found.normal, max(history.resolution_ms, baseline.resolution_ms))
     rise = _rise(history, changed, normal)
-    onset = rise[0] if rise else _onset(history, reference, found) if found.p_value <= P_MOST else None
+    onset = rise[0] if rise else _onset(history, reference, found) if found.p_value <= p_most else None
     since = window[history.days[window] >= onset.at] if onset else window
     ratio = normal.ratio(history.level(since)) if len(since) else 1.0
     guards = (
         *enough,
         _large_enough(ratio, float(np.exp(found.above)), multiplier, baseline.multiplier),
-        _separated(found, onset, baseline),
+        _separated(found, onset, baseline, p_most),
         _confirmed(history, since, normal, multiplier),
     )
     above = float(np.exp(history.level(since) - normal.level)) if len(since) else 1.0
@@ -178,8 +182,8 @@ def _large_enough(ratio: float, by_centers: float, multiplier: float, learned: f
     return Guard("large_enough", passed, ratio, multiplier, says)
 
 
-def _separated(found: Distance, onset: ChangePoint | None, baseline: Baseline) -> Guard:
-    limit = P_MOST / NOISE_DISMISSED**baseline.noise_dismissals
+def _separated(found: Distance, onset: ChangePoint | None, baseline: Baseline, p_most: float) -> Guard:
+    limit = p_most / NOISE_DISMISSED**baseline.noise_dismissals
     passed = found.p_value <= limit
     says = f"{found.score:.1f} standard errors above normal, p {found.p_value:.2g}, the limit is {limit:.2g}"
     if baseline.noise_dismissals:

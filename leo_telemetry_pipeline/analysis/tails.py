@@ -35,8 +35,10 @@ NOISE_DISMISSED = 1.1
 BEFORE_DAYS, NEAR_DAYS = 28, 3
 LEAST_BEFORE = 20
 
+# Highest p-value of a slow tail, less strict than that of a P50: tails must be 1.5 times as long, in enough calls.
+P_MOST = 0.002
 # Probability by chance of as many slow calls, at most.
-P_MOST = 0.0001
+CALLS_P_MOST = 0.0001
 TAIL_SHARE = 0.2
 
 # Buckets in order, and the number of spans in each.
@@ -89,7 +91,7 @@ def _slow_days(tail: History, reference: Reference) -> np.ndarray | None:
         # Fast path: nearly all tails.
         return None
     found = references.distance(tail, reference, int(tail.days[-1]) + 1)
-    is_slow = found.p_value <= scan.P_MOST and tail.level(found.since) > limit
+    is_slow = found.p_value <= P_MOST and tail.level(found.since) > limit
     return found.since if is_slow else None
 
 
@@ -178,8 +180,8 @@ def _enough_calls(cuts_ms: np.ndarray, now: np.ndarray, usual: np.ndarray, total
     at = int(np.argmax(rates))
     p_value = float(np.exp(-total * rates[at]))
     says = f"{now[at] * total:.0f} of {total} calls take over {cuts_ms[at]:.4g} ms, usually {usual[at] * total:.0f}"
-    says += f": p {p_value:.2g}, the limit is {P_MOST:g}"
-    return Guard("enough_calls", p_value <= P_MOST, p_value, P_MOST, says)
+    says += f": p {p_value:.2g}, the limit is {CALLS_P_MOST:g}"
+    return Guard("enough_calls", p_value <= CALLS_P_MOST, p_value, CALLS_P_MOST, says)
 
 
 def _divergence(share: float, usual: float) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from leo_telemetry_pipeline.actions import mixed
-from leo_telemetry_pipeline.actions.items import allowed, explanations, milliseconds, one_in, ratio_of
+from leo_telemetry_pipeline.actions.items import allowed, calls_are_slow, explanations, milliseconds, ratio_of
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.dimension import OTHER_KEYS
 from leo_telemetry_pipeline.mix import Mix
@@ -156,7 +156,7 @@ def _result(output: dict[str, Any], verbose: bool) -> list[str]:
         of_slow = bottleneck.get("slow_calls")
         lines.append(
             f"  {ratio_of(bottleneck)} {bottleneck['dimension_type']}:{bottleneck['dimension_key']}"
-            + (f": {one_in(of_slow)} calls is slow{_set_apart(bottleneck)}" if of_slow else "")
+            + (f": {calls_are_slow(of_slow)}{_set_apart(bottleneck)}" if of_slow else "")
             + f" ({'their ' if of_slow else ''}p50={milliseconds(bottleneck['observed_p50_ms'])}"
             f" vs baseline={milliseconds(bottleneck['baseline_p50_ms'])})"
         )

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from leo_telemetry_pipeline.actions import mixed
-from leo_telemetry_pipeline.actions.items import allowed, explanations, milliseconds, one_in
+from leo_telemetry_pipeline.actions.items import allowed, calls_are_slow, explanations, milliseconds
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.cli.dimensions import connected, parse, unknown
 from leo_telemetry_pipeline.dimension import DimensionResult, Judgement
@@ -108,7 +108,7 @@ def render(
     of_slow = result.slow_calls and asdict(result.slow_calls)
     lines = [
         f"{dimension} is {_OUTCOMES[result.outcome or 'no_baseline']}"
-        + (f": {one_in(of_slow)} calls is slow" if of_slow else ""),
+        + (f": {calls_are_slow(of_slow)}" if of_slow else ""),
         (
             f"  window      {run.window_start:%Y-%m-%d} to {run.window_end:%Y-%m-%d %H:%M} UTC,"
             f" {result.sample_count} spans ({result.min_samples} needed), P50 {milliseconds(result.p50_ms)},"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from leo_telemetry_pipeline.actions.inert import markdown, xml
-from leo_telemetry_pipeline.actions.items import milliseconds, one_in, ratio
+from leo_telemetry_pipeline.actions.items import calls_are_slow, milliseconds, ratio
 from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED, worst_first
 from leo_telemetry_pipeline.dimension import Dimension, DimensionResult, ExplainedCause, Suggestion
 from leo_telemetry_pipeline.resolution import is_least
@@ -41,7 +41,7 @@ def worst_table(judged: Iterable[DimensionResult]) -> str:
         mark = "**" if one.outcome == "bottleneck" else ""
         times = (milliseconds(one.observed_p50_ms or 0), milliseconds(one.baseline_p50_ms or 0), one.baseline_source)
         cells = (*times, ratio(one.ratio or 0), ratio(one.multiplier or 0), str(one.sample_count))
-        of_slow = f": {one_in(asdict(one.slow_calls))} calls is slow" if one.slow_calls else ""
+        of_slow = f": {calls_are_slow(asdict(one.slow_calls))}" if one.slow_calls else ""
         lines.append(f"| {mark}{markdown(one.name)}{mark}{of_slow} | {' | '.join(map(str, cells))} |")
     return "\n".join(lines) if len(lines) > 2 else "No dimension could be judged yet."
 

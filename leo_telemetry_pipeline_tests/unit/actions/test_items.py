@@ -7,7 +7,9 @@ from typing import Any
 
 from leo_telemetry_pipeline.actions import items
 from leo_telemetry_pipeline.actions.items import Limits, fingerprint, milliseconds, plan, ratio
+from leo_telemetry_pipeline.cli import item_page
 from leo_telemetry_pipeline.dimension import Bottleneck, ExplainedCause, Explanation
+from leo_telemetry_pipeline.slow_calls import SlowCalls
 from leo_telemetry_pipeline.store.items import Item
 
 END = datetime(2026, 2, 9, 12, tzinfo=UTC)
@@ -225,3 +227,20 @@ def test_an_item_names_onset_certainty_added_time_and_attributes_of_slow_spans()
     plain = decide([bottleneck("A", onset_day=None, p_value=None, why=None, set_apart_by=[])]).create[0].description
     assert "since" not in plain
     assert "added time" not in plain
+
+
+def test_an_item_about_slow_calls_says_how_many_there_are_and_is_shown_as_it_was_written():
+    """Lost: one call in four takes a minute, and the item says that the dimension takes five times as long."""
+    slow = SlowCalls(0.26, 63_000.0, 35_000.0, 63_500.0, 20_000.0)
+    found = bottleneck("A", times=5.0, slow_calls=slow, baseline_source="learned")
+    [draft] = decide([found]).create
+    assert draft.title == "1 in 4 calls of gate:A takes 5x as long as normal"
+    assert "In gate:A, 1 in 4 calls is slow: the median of these is 5s, against a learned baseline" in draft.description
+    assert "Slow calls take over 35s; the P90 of all calls is 63.5s, was 20s. " in draft.description
+    shown = item_page.render(replace(item("A"), title=draft.title, source_detail=draft.source_detail))
+    assert "Slow calls take over 35s" in shown
+    assert "normal" not in shown.partition("\n")[2]
+    [most] = decide([replace(found, slow_calls=replace(slow, share=0.9, p90_before_ms=None))]).create
+    assert most.title == "Most calls of gate:A take 5x as long as normal"
+    assert "the P90 of all calls is 63.5s. " in most.description
+    assert found.slow_count == 2.6

@@ -117,7 +117,7 @@ def test_a_configured_multiplier_and_items_closed_as_noise_apply_to_the_tail():
 
 def test_calls_that_are_all_slower_are_a_slow_p50():
     """Lost: a dimension that is three times as slow is called a slow minority."""
-    one, _ = look(calls(49, 42, share=1.0, factor=3.0))
+    one, _ = look(calls(91, 84, share=1.0, factor=3.0))
     assert one.outcome == "bottleneck"
     assert one.tail is not None
     assert one.tail.outcome == "bottleneck"
