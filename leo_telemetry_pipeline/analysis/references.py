@@ -46,6 +46,8 @@ RHO_CHANCE = 1.5
 # The tails of the reference bound scores from BOUNDED_LEAST on if it has BOUNDING_DAYS days in the history.
 BOUNDED_LEAST = 3.0
 BOUNDING_DAYS = 14
+# The bound depends less on ``sigma`` than a mean does: fitted to simulated years, and to steps seen for three days.
+BOUND_CERTAINTY = 4.0
 
 # Probability that P_DAYS days of a stable dimension reach a score: fitted to simulated years (bench_year.py).
 P_SCALE = 2.2
@@ -75,9 +77,12 @@ class Reference:
         """Return the standard errors of the distance of ``count`` days of total ``weight``, in units of ``sigma``."""
         return np.sqrt(noise.variance_factor(count, self.memory) / weight + self.factor(self.days) / self.days)
 
-    def scores(self, t: np.ndarray) -> np.ndarray:
-        """Return the normal deviates with the probabilities of ``t`` standard errors (Wallace, 1959)."""
-        freedom = self.freedom
+    def scores(self, t: np.ndarray, certainty: float = 1.0) -> np.ndarray:
+        """Return the normal deviates with the probabilities of ``t`` standard errors (Wallace, 1959).
+
+        ``certainty``: factor of the degrees of freedom.
+        """
+        freedom = certainty * self.freedom
         return np.sign(t) * np.sqrt(freedom * np.log1p(t * t / freedom)) * (8 * freedom + 1) / (8 * freedom + 3)
 
     @property
@@ -232,11 +237,11 @@ def _latest(history: History, reference: Reference, recent: np.ndarray) -> Dista
     errors = reference.errors(weight, count)
     scores = reference.scores(means / errors)
     days = scan.LEAST + int((np.sign(scores) * scores**2 + 2 * np.log(count))[scan.LEAST - 1 :].argmax())
-    since, mean = recent[-days:], means[days - 1]
+    since, error = recent[-days:], errors[days - 1] * _spread(history, reference, recent)
+    score = float(reference.scores(means[days - 1] / error))
     if scores[days - 1] >= BOUNDED_LEAST:
-        mean = min(mean, _bound(history, reference, since))
-    error = errors[days - 1] * _spread(history, reference, recent)
-    score = float(reference.scores(mean / error))
+        bound = _bound(history, reference, since) / error
+        score = min(score, float(reference.scores(np.array(bound), BOUND_CERTAINTY)))
     above = history.level(since, history.centers) - reference.level
     return Distance(since, reference.p50, above, score, p_value(score, days))
 

@@ -51,6 +51,7 @@ BOTTLENECK = {
     "dimension_type", "dimension_key", "observed_p50_ms", "baseline_p50_ms", "baseline_source", "multiplier", "ratio",
     "sample_count", "evidence_trace_ids", "improvement_id", "onset_day", "p_value", "lost_ms_a_week", "why",
     "measured", "set_apart_by", "cause", "resolution_ms", "slow_value",
+    "slow_calls",
 }  # fmt: skip
 
 

@@ -195,7 +195,7 @@ def test_few_days_and_no_days_are_reported_as_such(db: Database):
     insert(db, [span("gate", "GATE_A", 0, at=midnight(ago)) for ago in (1, 2, 3)])
     assert "3 of 8 days known" in say("trends")
     assert "3 closed day(s) with spans: telling changes from noise needs 8." in say("trends", "gate:GATE_A")
-    assert json.loads(say("trends", "--json"))["dimensions"][0]["changes"] == {"time": [], "volume": []}
+    assert json.loads(say("trends", "--json"))["dimensions"][0]["changes"] == {"time": [], "volume": [], "p90": []}
 
 
 @pytest.mark.only_on(EMBEDDED, reason="the output is the same on every server")
