@@ -197,7 +197,7 @@ def thin(rng: np.random.Generator, options: Options, seed: str) -> Iterator[Meas
 
 
 def weekdays(rng: np.random.Generator, options: Options, seed: str) -> Iterator[Measured]:
-    """Measure what a week of x 2 on weekdays only shows to a look on each weekday, and a rhythm that is old."""
+    """Measure whether a look on each weekday finds x 2 on weekdays only, and whether an old rhythm alarms."""
     count = 10 if options.quick else 100
     past = np.arange(PAST + 2 * WEEK)
     for name in ("flat", "weekends 40 % apart"):

@@ -104,8 +104,10 @@ def _judged(
 def minority(judged: Judgement) -> SlowCalls | None:
     """Return the slow calls of a dimension if its tail is slow, and they are few or its P50 is not slow."""
     slow = judged.tail.slow_calls if judged.tail and judged.tail.outcome == "bottleneck" else None
-    is_story = judged.outcome == "ok" or (judged.outcome == "bottleneck" and slow is not None and slow.share < MINORITY)
-    return slow if is_story else None
+    is_main_finding = judged.outcome == "ok" or (
+        judged.outcome == "bottleneck" and slow is not None and slow.share < MINORITY
+    )
+    return slow if is_main_finding else None
 
 
 def is_over_threshold(one: DimensionResult) -> bool:
