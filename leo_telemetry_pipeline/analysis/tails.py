@@ -179,7 +179,8 @@ def _enough_calls(cuts_ms: np.ndarray, now: np.ndarray, usual: np.ndarray, total
     rates = [_divergence(*pair) for pair in zip(now.tolist(), usual.tolist(), strict=True)]
     at = int(np.argmax(rates))
     p_value = float(np.exp(-total * rates[at]))
-    says = f"{now[at] * total:.0f} of {total} calls take over {cuts_ms[at]:.4g} ms, usually {usual[at] * total:.0f}"
+    over = f"{cuts_ms[at]:,.0f}" if cuts_ms[at] >= 10 else f"{cuts_ms[at]:.2g}"
+    says = f"{now[at] * total:.0f} of {total} calls take over {over} ms, usually {usual[at] * total:.0f}"
     says += f": p {p_value:.2g}, the limit is {CALLS_P_MOST:g}"
     return Guard("enough_calls", p_value <= CALLS_P_MOST, p_value, CALLS_P_MOST, says)
 
