@@ -1,15 +1,14 @@
 """Simulated weeks of a Claude Code user whose sub-agents mostly wait for a model that becomes slow in the last week.
 
 Belongs here: prompts with requests, tools and sub-agents, as OpenTelemetry or hooks alone measure them. Does not:
-slowdowns of other parts (sessions), analysing (accept_model).
+slowdowns of other parts (sessions), analysing (accept_models).
 """
 
 import random
-import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
+from benchmarks.prompt_spans import SpansOfPrompt
 from leo_telemetry_pipeline.span import Span
 
 PAST_DAYS, SLOW_DAYS = 35, 7
@@ -33,13 +32,12 @@ def weeks(
             yield from _Prompt(rng, models, factor if ago <= SLOW_DAYS else 1.0, hooks=hooks).spans(start)
 
 
-class _Prompt:
+class _Prompt(SpansOfPrompt):
     """One prompt and its child spans; times in ms."""
 
     def __init__(self, rng: random.Random, models: str, factor: float, *, hooks: bool) -> None:
-        self._rng, self._models, self._factor, self._hooks = rng, models, factor, hooks
-        self._trace, self._session = self._new_id(), self._new_id()
-        self._made: list[Span] = []
+        super().__init__(rng)
+        self._models, self._factor, self._hooks = models, factor, hooks
 
     def spans(self, start: datetime) -> list[Span]:
         at = (start - _EPOCH) // timedelta(milliseconds=1)
@@ -78,27 +76,3 @@ class _Prompt:
     def _tool(self, name: str, at: int, parent: Span) -> int:
         tool = self._open("tool", name, at, parent)
         return self._close(tool, at + self._noisy(_TOOLS[name], 0.4))
-
-    def _open(self, span_type: str, name: str, at: int, parent: Span | None) -> Span:
-        common: dict[str, Any] = {"service.name": "claude-code", "session.id": self._session}
-        span = Span(
-            trace_id=self._trace,
-            span_id=self._new_id(),
-            parent_span_id=parent.span_id if parent else None,
-            span_type=span_type,
-            span_name=name,
-            start_time_ms=at,
-            attributes=common,
-        )
-        self._made.append(span)
-        return span
-
-    def _close(self, span: Span, at: int) -> int:
-        span.end_time_ms, span.duration_ms, span.status = at, at - span.start_time_ms, "OK"
-        return at
-
-    def _noisy(self, seconds: float, sigma: float) -> int:
-        return round(1000 * seconds * self._rng.lognormvariate(0.0, sigma))
-
-    def _new_id(self) -> str:
-        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))

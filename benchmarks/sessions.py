@@ -5,12 +5,11 @@ Does not: analysing them (accept_sessions), converting Claude Code's records to 
 """
 
 import random
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
+from benchmarks.prompt_spans import SpansOfPrompt
 from leo_telemetry_pipeline.span import Span
 
 DAYS, SLOW_DAYS = 30, 7
@@ -58,13 +57,12 @@ def month(seed: int, last_midnight: datetime, plant: Plant | None, prompts_per_d
             yield from _Prompt(rng, plant if ago <= SLOW_DAYS else None).spans(start)
 
 
-class _Prompt:
+class _Prompt(SpansOfPrompt):
     """One prompt and its child spans; times in ms."""
 
     def __init__(self, rng: random.Random, plant: Plant | None) -> None:
-        self._rng, self._plant = rng, plant
-        self._trace, self._session = self._new_id(), self._new_id()
-        self._made: list[Span] = []
+        super().__init__(rng)
+        self._plant = plant
 
     def spans(self, start: datetime) -> list[Span]:
         at = (start - _EPOCH) // timedelta(milliseconds=1)
@@ -142,32 +140,8 @@ class _Prompt:
         length = self._slowed("hook", event, "work", self._noisy(_HOOKS[event]))
         return self._close(self._open("hook", event, at, parent), at + length)
 
-    def _open(self, span_type: str, name: str, at: int, parent: Span | None) -> Span:
-        common: dict[str, Any] = {"service.name": "claude-code", "session.id": self._session}
-        span = Span(
-            trace_id=self._trace,
-            span_id=self._new_id(),
-            parent_span_id=parent.span_id if parent else None,
-            span_type=span_type,
-            span_name=name,
-            start_time_ms=at,
-            attributes=common,
-        )
-        self._made.append(span)
-        return span
-
-    def _close(self, span: Span, at: int) -> int:
-        span.end_time_ms, span.duration_ms, span.status = at, at - span.start_time_ms, "OK"
-        return at
-
-    def _noisy(self, seconds: float, sigma: float = 0.25) -> int:
-        return round(1000 * seconds * self._rng.lognormvariate(0.0, sigma))
-
     def _slowed(self, span_type: str, name: str, part: str, value: int) -> int:
         plant = self._plant
         if plant is None or (plant.span_type, plant.span_name, plant.part) != (span_type, name, part):
             return value
         return round(value * plant.factor)
-
-    def _new_id(self) -> str:
-        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
