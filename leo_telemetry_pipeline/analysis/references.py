@@ -188,6 +188,8 @@ def _normal_from(history: History, reference: Reference, begin: int, end: int, g
     weights, means, squares = (
         each[last] - each[begin:end] for each in (np.cumsum(weight * of) for of in (np.ones(len(x)), x, x**2))
     )
+    # NaN, which no level is above, before a pause of two weeks.
+    weights[weights == 0] = np.nan
     means = means / weights
     variance = np.maximum(squares / weights - means**2, 0) / np.maximum(last - np.arange(begin, end) - 1, 1)
     errors = np.sqrt(reference.factor(LATE_DAYS) * variance)

@@ -98,3 +98,13 @@ def test_a_short_stretch_needs_a_higher_score_than_a_long_one():
     """Lost: false alarms of daily analyses, as a year has more stretches of three days than of two weeks."""
     assert references.p_value(4.1, 7) == pytest.approx(5e-4, rel=0.05)
     assert references.p_value(4.1, 3) > references.p_value(4.1, 7) > references.p_value(4.1, 14)
+
+
+def test_days_before_a_pause_are_not_admitted_and_warn_of_nothing():
+    """Lost: lines about an invalid division on the terminal, for work that paused for three weeks."""
+    [history] = histories(noise(1, 90))
+    before, after = slice(0, 60), slice(60, 90)
+    paused = replace(history, days=np.concatenate([history.days[before], history.days[after] + 21]))
+    reference = referred(paused)
+    assert MONDAY + 90 < reference.until < MONDAY + 111
+    assert reference.level == pytest.approx(referred(history).level, abs=0.02)
