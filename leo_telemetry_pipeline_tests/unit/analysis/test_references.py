@@ -68,7 +68,7 @@ def test_slow_days_that_a_reference_did_not_follow_do_not_make_slow_days_likely(
 
 
 def test_more_noise_is_not_slower():
-    """Lost: false alarms of dimensions that vary more than they did, but are no slower."""
+    """Lost: trust, because dimensions that only vary more than before alarm."""
     days = noise(60, 74)
     calm = [latest(history, referred(history)).score for history in histories(days)]
     days[:, 60:] *= 4
