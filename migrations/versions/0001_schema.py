@@ -25,6 +25,7 @@ OBJECTS = (
     "tables/telemetry_backtests",
     "tables/telemetry_suggestions",
     "tables/continuous_improvements",
+    "tables/alert_outbox",
     "tables/duration_histograms",
     "tables/duration_histogram_days",
     "tables/duration_histogram_blocks",
