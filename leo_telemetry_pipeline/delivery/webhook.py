@@ -112,13 +112,13 @@ def parse(url: str, rules: Rules) -> Webhook:
 
 def _read(connection: HTTPConnection) -> None:
     """Read an answer to its end. Raises Refused or Failed, OSError or HTTPException."""
-    answer = connection.getresponse()
-    if answer.status in _REDIRECTS:
-        raise Refused(f"{connection.host} answered with a redirect ({answer.status}), which is not followed")
-    if answer.status not in _ACCEPTED:
-        raise Failed(f"{connection.host} answered {answer.status}")
-    if len(answer.read(LARGEST_ANSWER + 1)) > LARGEST_ANSWER:
-        raise Refused(f"{connection.host} answered with more than {LARGEST_ANSWER // 1024} KB")
+    with closing(connection.getresponse()) as answer:
+        if answer.status in _REDIRECTS:
+            raise Refused(f"{connection.host} answered with a redirect ({answer.status}), which is not followed")
+        if answer.status not in _ACCEPTED:
+            raise Failed(f"{connection.host} answered {answer.status}")
+        if len(answer.read(LARGEST_ANSWER + 1)) > LARGEST_ANSWER:
+            raise Refused(f"{connection.host} answered with more than {LARGEST_ANSWER // 1024} KB")
 
 
 def _cut(connection: socket.socket, expired: Event) -> None:
