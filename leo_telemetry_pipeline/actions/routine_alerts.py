@@ -45,7 +45,7 @@ def write(database: Database, settings: Settings, now: datetime) -> int:
     analysed = last.finished_at if last else None
     if alerts.digest_is_due(now, settings.alert_digest, outbox.last_digest(database), analysed):
         assert last is not None
-        slow = [_slow(one) for one in items.all_items(database) if one.is_open]
+        slow = [_slow(one) for one in items.all_items(database) if one.is_active]
         digest = alerts.digest(slow, last.window.end, f"{now:%Y-%m-%d}", policy(settings))
         due += [digest] if digest else []
     if not due:

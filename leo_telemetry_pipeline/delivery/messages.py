@@ -99,18 +99,17 @@ def _of_item(body: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _effect(effect: Mapping[str, Any]) -> Iterator[str]:
-    known = [
-        (word, effect[name])
-        for word, name in (("before", "before_ms"), ("at its worst", "worst_ms"), ("now", "after_ms"))
-        if effect.get(name) is not None
-    ]
+    p50s = (("before", "before_ms"), ("at its worst", "worst_ms"), ("while slow", "slow_ms"), ("now", "after_ms"))
+    known = [f"{word} {milliseconds(effect[name])}" for word, name in p50s if effect.get(name) is not None]
     if known:
-        yield f"P50 {', '.join(f'{word} {milliseconds(value)}' for word, value in known)}."
-    if effect.get("low_ms") is not None and effect.get("high_ms") is not None:
-        low, high = milliseconds(effect["low_ms"]), milliseconds(effect["high_ms"])
-        yield f"Saved per call: {low} to {high} (95 % interval)."
-    if effect.get("given_back_ms_a_week"):
-        yield f"Time given back per week: {_duration(effect['given_back_ms_a_week'])}."
+        yield f"P50: {', '.join(known)}."
+    if effect.get("ratio") is not None:
+        low, high = effect.get("ratio_low"), effect.get("ratio_high")
+        interval = "" if low is None or high is None else f" (95 % interval {low:.2f}x to {high:.2f}x)"
+        yield f"It takes {effect['ratio']:.2f}x as long as while it was slow{interval}."
+    given_back = effect.get("given_back_ms_per_week")
+    if given_back is not None and given_back > 0:
+        yield f"Time given back per week: {_duration(given_back)}."
 
 
 def _duration(ms: float) -> str:

@@ -1,16 +1,20 @@
-"""Closing the loop: alerts."""
+"""Closing the loop: the life of improvement items (states, episodes, events, occurrences), and alerts."""
 
-from leo_telemetry_pipeline.store.server.migrations import apply, exists
+from leo_telemetry_pipeline.store.server import schema_objects
+from leo_telemetry_pipeline.store.server.migrations import apply, describe, exists, run_sql
 
 revision = "0003_loop"
 down_revision = "0002_microseconds"
 
 
-TABLES = ("tables/alert_outbox",)
+TABLES = ("tables/item_events", "tables/item_occurrences", "tables/alert_outbox")
 
 
 def upgrade() -> None:
+    apply("functions/telemetry_check_item", "functions/telemetry_record_item")
     apply(*(table for table in TABLES if not exists(table)))
+    run_sql(schema_objects.text("item_life"))
+    describe("tables/continuous_improvements")
 
 
 def downgrade() -> None:

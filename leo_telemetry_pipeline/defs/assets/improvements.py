@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from leo_telemetry_pipeline.actions import findings
+from leo_telemetry_pipeline.actions import findings, routine_alerts
 from leo_telemetry_pipeline.analysis import bottlenecks as judging
 from leo_telemetry_pipeline.defs.assets.asset import analysis_asset
 from leo_telemetry_pipeline.defs.assets.bottlenecks import BOTTLENECKS
@@ -19,7 +19,7 @@ from leo_telemetry_pipeline.store import folded_names, name_slices
 
 @analysis_asset(
     "findings",
-    "Opens improvement items for bottlenecks and ends the analysis run, in one transaction.",
+    "Opens, reopens and resolves improvement items, and ends the analysis run, in one transaction.",
     {"postgres"},
     after=["bottlenecks", "bottleneck_causes", "learned_baselines"],
 )
@@ -45,6 +45,7 @@ def continuous_improvements(
         mixes=tuple(one for one in LEARNED.get(analysis) if one.mix),
         slices_left_out=name_slices.left_out(analysis.database),
         lacking=judging.lacking(judged, LEARNED.get(analysis)),
+        judged=tuple(judged),
     )
     output_ref = findings.conclude(
         analysis.database,
@@ -53,6 +54,7 @@ def continuous_improvements(
         run_id=analysis.run.run_id if analysis.run else None,
         dagster_run_id=analysis.dagster_run_id,
         errors=analysis.errors,
+        policy=routine_alerts.policy(analysis.settings),
     )
     analysis.progress.output_ref = output_ref
     yield dg.MaterializeResult(
