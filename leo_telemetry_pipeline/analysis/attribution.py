@@ -194,7 +194,9 @@ def _parts(before: PlaceSums, after: PlaceSums, places: Places) -> tuple[AddedPa
     tested = min(len(before.awaited), len(after.awaited)) >= LEAST_TO_TEST
     limit = SEPARATED if tested else 0.0
     least = LEAST_SHARE * max(ms for ms, _ in sums.values())
-    kept = {name: ms for name, (ms, variance) in sums.items() if ms > max(limit * math.sqrt(variance), least, 0.0)}
+    # That a mix changed is known from many more spans than these.
+    errors = {name: 0.0 if name[0] == MIX else limit * math.sqrt(variance) for name, (_, variance) in sums.items()}
+    kept = {name: ms for name, (ms, _) in sums.items() if ms > max(errors[name], least, 0.0)}
     forks = places.forks(before, after)
     for fork in {fork for fork in forks if fork >= 0}:
         at = [place for place, found in enumerate(forks) if found == fork]

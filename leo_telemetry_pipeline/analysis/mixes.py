@@ -142,11 +142,13 @@ def remembered(judged: Iterable[Judgement]) -> list[Judgement]:
 
 def _marked(one: Judgement, baseline: Baseline) -> Baseline:
     others = {name: value for name, value in baseline.evidence.items() if name != MIXED_SINCE}
-    if one.mix is None or one.onset_day is None:
+    # The baseline has one tail, and follows the mix of either if the other is not slow.
+    mixed = one if one.mix or one.outcome != "ok" else one.tail
+    if mixed is None or mixed.mix is None or mixed.onset_day is None:
         return replace(baseline, evidence=others)
-    evidence = {MIXED_SINCE: one.onset_day.isoformat(), **baseline.evidence}
-    if not one.mix.parts:
-        evidence[LAST_MIX] = {"since": evidence[MIXED_SINCE], "mix": one.mix.as_json()}
+    evidence = {MIXED_SINCE: mixed.onset_day.isoformat(), **baseline.evidence}
+    if not mixed.mix.parts:
+        evidence[LAST_MIX] = {"since": evidence[MIXED_SINCE], "mix": mixed.mix.as_json()}
     return replace(baseline, evidence=evidence)
 
 

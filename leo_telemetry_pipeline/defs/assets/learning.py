@@ -1,7 +1,7 @@
 """Asset ``learned_baselines``: the learned baseline of each dimension, and its window judged against it.
 
-Belongs here: reading days and earlier baselines. Does not: learning (analysis.baselines), judging
-(analysis.judgement), configured thresholds, which take precedence (assets.bottlenecks).
+Belongs here: reading days, earlier baselines, and traces around mixed parts. Does not: learning (analysis.baselines),
+judging (analysis.judgement), configured thresholds, which take precedence (assets.bottlenecks).
 """
 
 from collections import Counter
