@@ -14,14 +14,12 @@ from leo_telemetry_pipeline.analysis import references, scan, tails
 from leo_telemetry_pipeline.analysis.bottlenecks import is_above
 from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST, ChangePoint
 from leo_telemetry_pipeline.analysis.levels import DAYS_LEAST, LEVEL_LEAST, Days, History, days_by_level
-from leo_telemetry_pipeline.analysis.references import Distance, Reference
+from leo_telemetry_pipeline.analysis.references import P_MOST, Distance, Reference
 from leo_telemetry_pipeline.dimension import Baseline, Dimension, Guard, Judgement
 from leo_telemetry_pipeline.resolution import least_ratio
 
 DAYS_SINCE_LEAST = 3
 FALSE_DISCOVERIES = 0.05
-# A score of 4.1 over a week: 1 % of stable dimensions reach it in a year of weekly analyses, 2 % in one of daily ones.
-P_MOST = 0.0005
 # The onset is located among the slower days and this many days before them.
 ONSET_DAYS = 28
 # Each item dismissed as noise makes the dimension's test ten times as strict.
@@ -65,7 +63,7 @@ def judge(
         of_all = of_history(history, changed.get(history.name, ()), baseline, multiplier, first, end)
         of_tail = tails.baseline_of(baseline, (multipliers or {}).get(history.name))
         if of_tail:
-            tail = of_history(history.tail, (), of_tail, of_tail.multiplier, first, end, tails.P_MOST)
+            tail = of_history(history.tail, (), of_tail, of_tail.multiplier, first, end)
             of_all = replace(of_all, tail=tail)
         judged.append(of_all)
     tested = [each for one in judged for each in (one, one.tail) if each and each.is_enough]
@@ -91,12 +89,8 @@ def of_history(
     multiplier: float | None,
     first: int,
     end: int,
-    p_most: float = P_MOST,
 ) -> Judgement:
-    """Judge one dimension over the days from ``first`` to before ``end``, by all guards but false discovery.
-
-    ``p_most``: the highest p-value that counts.
-    """
+    """Judge one dimension over the days from ``first`` to before ``end``, by all guards but false discovery."""
     window = np.flatnonzero((history.days >= first) & (history.days < end))
     enough = _enough(history, baseline, window)
     if baseline is None or multiplier is None or not all(guard.passed for guard in enough):
@@ -106,13 +100,13 @@ def of_history(
     found = references.distance(history, reference, end)
     normal = Normal(found.normal, max(history.resolution_ms, baseline.resolution_ms))
     rise = _rise(history, changed, normal)
-    onset = rise[0] if rise else _onset(history, reference, found) if found.p_value <= p_most else None
+    onset = rise[0] if rise else _onset(history, reference, found) if found.p_value <= P_MOST else None
     since = window[history.days[window] >= onset.at] if onset else window
     ratio = normal.ratio(history.level(since)) if len(since) else 1.0
     guards = (
         *enough,
         _large_enough(ratio, float(np.exp(found.above)), multiplier, baseline.multiplier),
-        _separated(found, onset, baseline, p_most),
+        _separated(found, onset, baseline),
         _confirmed(history, since, normal, multiplier),
     )
     above = float(np.exp(history.level(since) - normal.level)) if len(since) else 1.0
@@ -182,8 +176,8 @@ def _large_enough(ratio: float, by_centers: float, multiplier: float, learned: f
     return Guard("large_enough", passed, ratio, multiplier, says)
 
 
-def _separated(found: Distance, onset: ChangePoint | None, baseline: Baseline, p_most: float) -> Guard:
-    limit = p_most / NOISE_DISMISSED**baseline.noise_dismissals
+def _separated(found: Distance, onset: ChangePoint | None, baseline: Baseline) -> Guard:
+    limit = P_MOST / NOISE_DISMISSED**baseline.noise_dismissals
     passed = found.p_value <= limit
     says = f"{found.score:.1f} standard errors above normal, p {found.p_value:.2g}, the limit is {limit:.2g}"
     if baseline.noise_dismissals:

@@ -46,12 +46,12 @@ RHO_CHANCE = 1.5
 # The tails of the reference bound scores from BOUNDED_LEAST on if it has BOUNDING_DAYS days in the history.
 BOUNDED_LEAST = 3.0
 BOUNDING_DAYS = 14
-# The bound depends less on ``sigma`` than a mean does: fitted to simulated years, and to steps seen for three days.
-BOUND_CERTAINTY = 4.0
 
 # Probability that P_DAYS days of a stable dimension reach a score: fitted to simulated years (bench_year.py).
 P_SCALE = 2.2
 P_DAYS = 7
+# A score of 4.1 over a week: 1 % of stable dimensions reach it in a year of weekly analyses, 2 % in one of daily ones.
+P_MOST = 0.0005
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,9 @@ class Reference:
         """Return the standard errors of the distance of ``count`` days of total ``weight``, in units of ``sigma``."""
         return np.sqrt(noise.variance_factor(count, self.memory) / weight + self.factor(self.days) / self.days)
 
-    def scores(self, t: np.ndarray, certainty: float = 1.0) -> np.ndarray:
-        """Return the normal deviates with the probabilities of ``t`` standard errors (Wallace, 1959).
-
-        ``certainty``: factor of the degrees of freedom.
-        """
-        freedom = certainty * self.freedom
+    def scores(self, t: np.ndarray) -> np.ndarray:
+        """Return the normal deviates with the probabilities of ``t`` standard errors (Wallace, 1959)."""
+        freedom = self.freedom
         return np.sign(t) * np.sqrt(freedom * np.log1p(t * t / freedom)) * (8 * freedom + 1) / (8 * freedom + 3)
 
     @property
@@ -240,32 +237,30 @@ def _latest(history: History, reference: Reference, recent: np.ndarray) -> Dista
     scores = reference.scores(means / errors)
     days = scan.LEAST + int((np.sign(scores) * scores**2 + 2 * np.log(count))[scan.LEAST - 1 :].argmax())
     since, error = recent[-days:], errors[days - 1] * _spread(history, reference, recent)
-    score = float(reference.scores(means[days - 1] / error))
-    if scores[days - 1] >= BOUNDED_LEAST:
-        bound = _bound(history, reference, since) / error
-        score = min(score, float(reference.scores(np.array(bound), BOUND_CERTAINTY)))
+    score = _score(history, reference, since, float(means[days - 1]), error)
     above = history.level(since, history.centers) - reference.level
     return Distance(since, reference.p50, above, score, p_value(score, days))
 
 
-def _bound(history: History, reference: Reference, since: np.ndarray) -> float:
-    """Return the deviation with the same large-deviation rate under normal noise as the mean of ``since`` has.
+def _score(history: History, reference: Reference, since: np.ndarray, mean: float, error: float) -> float:
+    """Return the score of a ``mean`` deviation of the days ``since``; both in units of ``sigma``.
 
-    A few days of the slower of two modes, or three outliers, are not a change (Cramer's theorem). The mean counts as
-    half a day of the reference, whose extremes may not have occurred yet.
+    A few days of the slower of two modes, or three outliers, are not a change: the mean counts no more than the one
+    with the same large-deviation rate under normal noise (Cramer's theorem).
     """
+    score = float(reference.scores(np.array(mean / error)))
+    if score < BOUNDED_LEAST:
+        return score
     end = int(np.searchsorted(history.days, min(reference.until + 1, history.days[since[0]])))
     admitted = np.flatnonzero(reference.level > _normal_from(history, reference, 0, end))
     before = np.append(admitted, np.arange(end, since[0]))
     if len(before) < BOUNDING_DAYS:
-        return np.inf
-    latest, weight = _deviations(history, reference, since), history.quality[since] ** 2
-    own = np.append(np.repeat(_deviations(history, reference, before), 2), latest.mean())
+        return score
+    own = _deviations(history, reference, before)
     own = own - own.mean()
     spread = max(float(own.std()), scan.SPREAD_LEAST)
-    mean = float(history.quality[since] @ latest / weight.sum()) / spread
-    [rate] = scan.rates(np.array([[mean]]), own / spread)[0]
-    return sqrt(2 * rate)
+    [rate] = scan.rates(np.array([[mean / spread]]), own / spread)[0]
+    return min(score, float(reference.scores(np.array(sqrt(2 * rate) / error))))
 
 
 def _spread(history: History, reference: Reference, recent: np.ndarray) -> float:
@@ -291,14 +286,16 @@ def _drift(history: History, reference: Reference, recent: np.ndarray) -> list[D
     The reference must have followed by most of the guard, too. Uses the autocorrelation of the anchor's days: around
     the reference, a drift is autocorrelated.
     """
+    weight = history.quality[recent] ** 2
     sigma = max(reference.anchor_error * sqrt(SETTLED_DAYS), reference.sigma)
-    error = sigma * sqrt(1 / SETTLED_DAYS + 1 / float((history.quality[recent] ** 2).sum()))
-    above = history.level(recent, history.centers) - reference.anchor
-    if above <= GUARD + ANCHOR_ERRORS * error or reference.level - reference.anchor <= FOLLOWED_LEAST * GUARD:
+    error = sigma * sqrt(1 / SETTLED_DAYS + 1 / float(weight.sum()))
+    followed = reference.level - reference.anchor
+    mean = float(history.quality[recent] @ _deviations(history, reference, recent) / weight.sum())
+    above = followed + mean * reference.sigma
+    if above <= GUARD + ANCHOR_ERRORS * error or followed <= FOLLOWED_LEAST * GUARD:
         return []
-    score = float(reference.scores(np.array(above / error)))
-    normal = reference.p50 + reference.anchor - reference.level
-    return [Distance(recent, normal, above, score, p_value(score, len(recent)))]
+    score = _score(history, reference, recent, above / reference.sigma, error / reference.sigma)
+    return [Distance(recent, reference.p50 - followed, above, score, p_value(score, len(recent)))]
 
 
 def p_value(score: float, days: int) -> float:

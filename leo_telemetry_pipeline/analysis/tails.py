@@ -35,8 +35,6 @@ NOISE_DISMISSED = 1.1
 BEFORE_DAYS, NEAR_DAYS = 28, 3
 LEAST_BEFORE = 20
 
-# Highest p-value of a slow tail, less strict than that of a P50: tails must be 1.5 times as long, in enough calls.
-P_MOST = 0.002
 # Probability by chance of as many slow calls, at most.
 CALLS_P_MOST = 0.0001
 TAIL_SHARE = 0.2
@@ -91,7 +89,7 @@ def _slow_days(tail: History, reference: Reference) -> np.ndarray | None:
         # Fast path: nearly all tails.
         return None
     found = references.distance(tail, reference, int(tail.days[-1]) + 1)
-    is_slow = found.p_value <= P_MOST and tail.level(found.since) > limit
+    is_slow = found.p_value <= references.P_MOST and tail.level(found.since) > limit
     return found.since if is_slow else None
 
 
