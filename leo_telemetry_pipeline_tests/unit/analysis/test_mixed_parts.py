@@ -9,7 +9,7 @@ import pytest
 from leo_telemetry_pipeline.actions import mixed
 from leo_telemetry_pipeline.analysis import mixed_parts, mixes
 from leo_telemetry_pipeline.analysis.attribution import Attribution, attribute
-from leo_telemetry_pipeline.analysis.causes import group
+from leo_telemetry_pipeline.analysis.causes import attributed, group
 from leo_telemetry_pipeline.analysis.critical_path import Forest, TraceSpan, forest
 from leo_telemetry_pipeline.dimension import Baseline, Bottleneck, Guard, Judgement
 from leo_telemetry_pipeline.mix import Mix, Share
@@ -78,6 +78,14 @@ def test_what_got_slower_beside_another_mix_stays_a_bottleneck_and_is_its_cause(
     slow = Bottleneck("handoff", "H", 40_000.0, 11_000.0, "learned", 1.15, 100)
     [cause] = group([slow], {slow.dimension: found})
     assert (cause.kind, cause.key) == ("span", "gate:G")
+
+
+def test_a_configured_threshold_still_decides_and_its_items_have_the_mix_as_their_one_cause():
+    """Lost: gate and handoff over their configured thresholds are two items, although one mix changed."""
+    sides = traces(1, 0.6), traces(2, 0.1)
+    slow = [Bottleneck(*name, 40_000.0, 11_000.0, "configured", 1.5, 100) for name in (("gate", "G"), ("handoff", "H"))]
+    [cause] = group(slow, attributed(slow, *sides, {X: MIX}))
+    assert (cause.kind, cause.key, len(cause.members)) == ("mix", X, 2)
 
 
 def test_a_part_that_is_called_more_often_is_not_another_mix():
