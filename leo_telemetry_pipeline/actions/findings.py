@@ -70,7 +70,7 @@ def conclude(
     errors: Sequence[dict[str, str]],
     policy: Policy | None = None,
 ) -> dict[str, Any]:
-    """Write items and alerts, end the run as SUCCEEDED, and return its ``output_ref``; only the last without ``run_id``.
+    """Write items and alerts, end the run as SUCCEEDED, and return its ``output_ref``; without ``run_id``, only that.
 
     Raises store.runs.LostRun, with nothing written, if the run is no longer RUNNING for this Dagster run.
     """

@@ -90,7 +90,7 @@ def deliver(
                 turn.accepted,
                 channels.names,
                 error=error,
-                delay_s=patience.delay_s(alert.attempts, random.random()),
+                delay_s=patience.delay_s(alert.attempts + 1, random.random()),
             )
             turn.alerts += error is None and len(turn.accepted) == len(alert.channels)
     return Delivered(turn.alerts, turn.errors)

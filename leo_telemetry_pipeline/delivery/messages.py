@@ -34,7 +34,8 @@ class Message:
 def of(alert: Claimed) -> Message:
     """Return the message of an alert."""
     title = _inert(f"[{alert.severity}] {alert.title}", LONGEST_TITLE)
-    text = "\n".join(_inert(line, LONGEST_LINE) for line in _lines(alert.kind, alert.body))
+    # Services refuse an empty message.
+    text = "\n".join(_inert(line, LONGEST_LINE) for line in _lines(alert.kind, alert.body)) or title
     document = {
         "version": VERSION,
         "key": alert.key,

@@ -43,7 +43,10 @@ class Alert:
 
 @dataclass(frozen=True)
 class Claimed:
-    """Alert that this process may deliver until its lease ends, and the channels that may have it now."""
+    """Alert that this process may deliver until its lease ends, and the channels that may have it now.
+
+    ``attempts``: failed ones. Those of processes that died do not count, so that their claims end no alert.
+    """
 
     id: str
     key: str
@@ -156,7 +159,7 @@ def claim(database: Database, channels: Sequence[str], most: int, lease_s: float
                 SELECT a.id, ready.channels {_DUE} ORDER BY a.number LIMIT %(most)s FOR UPDATE OF a SKIP LOCKED
             ), claimed AS (
                 UPDATE alert_outbox AS a
-                SET claimed_until = clock_timestamp() + make_interval(secs => %(lease)s), attempts = a.attempts + 1
+                SET claimed_until = clock_timestamp() + make_interval(secs => %(lease)s)
                 FROM due WHERE a.id = due.id
                 RETURNING a.number, a.id::text, a.key, a.kind, a.severity, a.title, a.body, a.created_at, a.attempts,
                           due.channels
@@ -187,7 +190,9 @@ def settle(
             UPDATE alert_outbox AS a SET
                 delivered_to = now_has.channels,
                 delivered_at = CASE WHEN now_has.channels @> %(channels)s::text[] THEN clock_timestamp() END,
-                failed_at = CASE WHEN %(error)s::text IS NOT NULL AND a.attempts >= %(most)s THEN clock_timestamp() END,
+                attempts = a.attempts + (%(error)s::text IS NOT NULL)::int,
+                failed_at = CASE WHEN %(error)s::text IS NOT NULL AND a.attempts + 1 >= %(most)s
+                    THEN clock_timestamp() END,
                 not_before = CASE WHEN %(error)s::text IS NULL THEN a.not_before
                     ELSE clock_timestamp() + make_interval(secs => %(delay)s) END,
                 claimed_until = NULL,
@@ -215,8 +220,7 @@ def release(database: Database, alert_ids: Sequence[str]) -> None:
         return
     with database.transaction() as cursor:
         cursor.execute(
-            "UPDATE alert_outbox SET claimed_until = NULL, attempts = attempts - 1"
-            " WHERE id = ANY(%s::uuid[]) AND delivered_at IS NULL",
+            "UPDATE alert_outbox SET claimed_until = NULL WHERE id = ANY(%s::uuid[]) AND delivered_at IS NULL",
             (list(alert_ids),),
         )
 
@@ -239,9 +243,9 @@ def expire(database: Database) -> None:
             "UPDATE alert_outbox SET failed_at = clock_timestamp(),"
             " last_error = coalesce(last_error, 'no channel could take it in time')"
             " WHERE delivered_at IS NULL AND failed_at IS NULL"
-            " AND (not_before < clock_timestamp() - %s OR attempts >= %s)"
+            " AND not_before < clock_timestamp() - %s"
             " AND coalesce(claimed_until, '-infinity') < clock_timestamp()",
-            (LONGEST_WAIT, MOST_ATTEMPTS),
+            (LONGEST_WAIT,),
         )
         cursor.execute(
             "DELETE FROM alert_outbox WHERE coalesce(delivered_at, failed_at) < clock_timestamp() - %s", (KEPT,)
