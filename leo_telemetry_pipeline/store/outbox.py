@@ -185,6 +185,8 @@ def settle(
     The alert is delivered once all ``channels`` have it. After the last attempt it becomes a dead letter.
     """
     with database.transaction() as cursor:
+        # If the server crashes, the last acknowledgements are lost, and those alerts are sent again.
+        cursor.execute("SELECT set_config('synchronous_commit', 'off', true)")
         cursor.execute(
             """
             UPDATE alert_outbox AS a SET

@@ -154,7 +154,9 @@ def test_the_query_for_quarantined_lines_is_shown() -> None:
 def test_the_other_parts_are_judged_without_a_database() -> None:
     """Lost: the spool fills the disk, but the doctor reports only the database."""
     hooks = Hooks((SettingsFile("s.json", ("leo-telemetry",), ("leo-telemetry, which is not on PATH",)),))
-    here = LocalFacts(enabled=False, free=1_000, home="/home", spooled=2, spool_refused=False, hooks=hooks, channels=Channels())
+    here = LocalFacts(
+        enabled=False, free=1_000, home="/home", spooled=2, spool_refused=False, hooks=hooks, channels=Channels()
+    )
     verdicts = {verdict.name: verdict for verdict in judge_without(here, "start it")}
     assert list(verdicts) == ["switch", "database", "disk", "spool", "hook"]
     assert all(verdicts[name].remedy for name in ("switch", "database", "disk", "hook"))
