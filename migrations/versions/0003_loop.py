@@ -1,0 +1,21 @@
+"""The life of improvement items: states, episodes, events and occurrences."""
+
+from leo_telemetry_pipeline.store.server import schema_objects
+from leo_telemetry_pipeline.store.server.migrations import apply, describe, exists, run_sql
+
+revision = "0003_loop"
+down_revision = "0002_microseconds"
+
+
+TABLES = ("tables/item_events", "tables/item_occurrences")
+
+
+def upgrade() -> None:
+    apply("functions/telemetry_check_item", "functions/telemetry_record_item")
+    apply(*(table for table in TABLES if not exists(table)))
+    run_sql(schema_objects.text("item_life"))
+    describe("tables/continuous_improvements")
+
+
+def downgrade() -> None:
+    """Nothing: the way back is ``base``, where the first revision drops every object."""
