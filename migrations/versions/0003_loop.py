@@ -1,4 +1,4 @@
-"""The life of improvement items: states, episodes, events and occurrences."""
+"""The life of improvement items: states, episodes, events and occurrences; functions that work on a cluster."""
 
 from leo_telemetry_pipeline.store.server import schema_objects
 from leo_telemetry_pipeline.store.server.migrations import apply, describe, exists, run_sql
@@ -12,6 +12,7 @@ TABLES = ("tables/item_events", "tables/item_occurrences")
 
 def upgrade() -> None:
     apply("functions/telemetry_check_item", "functions/telemetry_record_item")
+    apply("functions/ensure_trace_partitions", "functions/reap_telemetry_runs")
     apply(*(table for table in TABLES if not exists(table)))
     run_sql(schema_objects.text("item_life"))
     describe("tables/continuous_improvements")
