@@ -11,6 +11,7 @@ from dataclasses import asdict
 import click
 
 from leo_telemetry_pipeline.actions import item_resolutions
+from leo_telemetry_pipeline.actions.item_detail import known_of
 from leo_telemetry_pipeline.actions.items import ratio_of
 from leo_telemetry_pipeline.cli import item_page, text
 from leo_telemetry_pipeline.cli.dimensions import connected
@@ -50,7 +51,7 @@ def items(context: click.Context, as_json: bool) -> None:
                 item.title,
             )
             for item in all_items
-            for known in [item_page.known_of(item)]
+            for known in [known_of(item)]
         ]
         click.echo(text.table(("ITEM", "STATUS", "CLOSED AS", "RATIO", "DIMENSIONS", "OPENED AT (UTC)", "TITLE"), rows))
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import click
 
+from leo_telemetry_pipeline.actions.items import lasted
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.sources.claude import notebook
@@ -58,7 +59,7 @@ def running(as_json: bool) -> None:
         text.as_json([asdict(operation) for operation in operations])
         return
     if not operations:
-        click.echo(f"No operation has been running for longer than {text.lasted(settings.open_after)}.")
+        click.echo(f"No operation has been running for longer than {lasted(settings.open_after)}.")
         return
     click.echo(table_of(operations))
 
@@ -85,12 +86,12 @@ def table_of(operations: Sequence[RunningOperation]) -> str:
     header = ("RUNNING FOR", "OPERATION", "SD", "PROJECT", "PROCESS", "HEARD FROM")
     lines = [
         (
-            text.lasted(row.open_s),
+            lasted(row.open_s),
             text.cut(f"{row.span_type}:{row.span_name}"),
             text.cut(row.sd_id) if row.sd_id else None,
             text.cut(row.project) if row.project else None,
             text.cut(f"session {row.session}" if row.session is not None else f"{row.pid} on {row.host}"),
-            f"{text.lasted(row.silent_s)} ago" + (", gone?" if _seems_gone(row) else ""),
+            f"{lasted(row.silent_s)} ago" + (", gone?" if _seems_gone(row) else ""),
         )
         for row in operations[:_MOST_SHOWN]
     ]

@@ -56,13 +56,5 @@ def age(then: datetime, now: datetime) -> str:
     return "1 day ago" if days == 1 else f"{days} days ago"
 
 
-def lasted(seconds: float) -> str:
-    """Format a duration: ``12s``, ``3 min``, ``2 h``, ``4 days``."""
-    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= size * (2 if unit == "days" else 1):
-            return f"{int(seconds // size)} {unit}"
-    return f"{max(0, int(seconds))}s"
-
-
 def _plain(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,0 +1,101 @@
+"""Steps of directives: drafting and settling after an analysis, and the decisions of people.
+
+Belongs here: transactions that change directives and their items together. Does not: which items get one and what
+follows from their ends (directive_policy), wording (directives), SQL (store).
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psycopg2.extensions
+
+from leo_telemetry_pipeline.actions import directive_policy as policy
+from leo_telemetry_pipeline.actions import directives as wording
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import directives as store
+from leo_telemetry_pipeline.store import items
+from leo_telemetry_pipeline.store.directives import Directive, IllegalStep
+from leo_telemetry_pipeline.store.items import Item
+from leo_telemetry_pipeline.store.server.database import Database
+
+SYSTEM = "system"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Step that a person may take: what it is called when done, and the statuses of directive and items after it."""
+
+    done: str
+    to: str
+    items_to: str | None = None
+
+
+DECISIONS = {
+    "approve": Decision("approved", "active", "IN_PROGRESS"),
+    "start": Decision("started", "in_progress", "IN_PROGRESS"),
+    "done": Decision("done", "review", "VERIFYING"),
+    "cancel": Decision("cancelled", "cancelled"),
+}
+
+
+@dataclass(frozen=True)
+class Followed:
+    """Directives that were drafted and settled after an analysis, by key; for settled ones, with the reason."""
+
+    drafted: tuple[str, ...]
+    settled: tuple[tuple[str, str], ...]
+
+
+def decide(database: Database, directive: Directive, decision: Decision, by: str, reason: str) -> None:
+    """Take a person's step, and move the items with it. Raises UserError if the status does not allow it."""
+    if directive.status == decision.to:
+        raise UserError(f"{directive.sd_key} is {directive.status} already")
+    found = [items.get(database, item_id) for item_id in directive.item_ids]
+    try:
+        with database.transaction() as cursor:
+            store.act_as(cursor, by, reason)
+            store.move(cursor, directive, decision.to)
+            _move_items(cursor, [item for item in found if item], decision.items_to, by, reason)
+    except IllegalStep:
+        raise UserError(f"{directive.sd_key} is {directive.status} and cannot be {decision.done}") from None
+
+
+def follow(database: Database, settings: Settings) -> Followed:
+    """Settle the directives whose items ended or came back, then draft those that the policy asks for."""
+    settled = _settle(database)
+    return Followed(_draft(database, settings), settled)
+
+
+def _settle(database: Database) -> tuple[tuple[str, str], ...]:
+    settled = []
+    for directive in store.live(database):
+        found = [items.get(database, item_id) for item_id in directive.item_ids]
+        step = policy.settle(directive, [item for item in found if item], {})
+        if step is None:
+            continue
+        # Whoever changed it first wins; the next analysis looks again.
+        with suppress(IllegalStep), database.transaction() as cursor:
+            store.act_as(cursor, SYSTEM, step.reason)
+            store.move(cursor, directive, step.to, outcome=step.outcome)
+            settled.append((directive.sd_key, step.reason))
+    return tuple(settled)
+
+
+def _draft(database: Database, settings: Settings) -> tuple[str, ...]:
+    seen, drafted = store.days_seen(database), []
+    candidates = [policy.Candidate(item, seen.get(item.id, 0)) for item in items.all_items(database)]
+    for group in policy.to_draft(candidates, store.live(database), policy.Policy.of(settings)):
+        content = wording.draft(group, settings.directive_application)
+        with database.transaction() as cursor:
+            store.act_as(cursor, SYSTEM, f"drafted from item {group[0].id}")
+            key = store.add(cursor, wording.key_prefix(group[0]), content, [item.id for item in group])
+        drafted += [key] if key else []
+    return tuple(drafted)
+
+
+def _move_items(
+    cursor: psycopg2.extensions.cursor, found: Iterable[Item], to: str | None, by: str, reason: str
+) -> None:
+    """Move the items of a directive along with it, unless they are further already."""
