@@ -18,9 +18,9 @@ from leo_telemetry_pipeline_tests.directive_rules import (
 )
 from leo_telemetry_pipeline_tests.hostile_names import HOSTILE
 
-# Names as items may have them, which jsonb holds: dense in characters that are special somewhere, or hostile as a whole.
+# Names that jsonb holds: dense in characters that are special somewhere, or hostile as a whole.
 NAMES = st.one_of(
-    st.sampled_from([name for name in HOSTILE if name and name.isprintable() or "\n" in name]),
+    st.sampled_from([name for name in HOSTILE if (name and name.isprintable()) or "\n" in name]),
     st.text(
         st.sampled_from("`|\\![]()<>&;#*_~-=:./@ \n\tahtpw0\u2028\u202e")
         | st.characters(codec="utf-8", exclude_characters="\x00"),
