@@ -414,6 +414,57 @@ BEGIN
     RETURN NEW;
 END $$;
 
+CREATE FUNCTION public.telemetry_check_item() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    active CONSTANT text[] := ARRAY['OPEN', 'ACKNOWLEDGED', 'IN_PROGRESS', 'VERIFYING'];
+    given jsonb := coalesce(nullif(current_setting('leo_telemetry.transition', true), ''), '{}')::jsonb;
+    is_measured boolean := coalesce(given->>'actor' = 'system', false);
+    was_active boolean;
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        IF NEW.status <> 'OPEN' THEN
+            RAISE EXCEPTION 'a new improvement item is OPEN, not %', NEW.status USING ERRCODE = 'check_violation';
+        END IF;
+        NEW.episode := 1;
+        NEW.status_since := coalesce((given->>'window_end')::timestamptz, now());
+        RETURN NEW;
+    END IF;
+    NEW.episode := OLD.episode;
+    NEW.status_since := OLD.status_since;
+    NEW.closed_at := OLD.closed_at;
+    NEW.noise_count := OLD.noise_count;
+    IF NEW.status = OLD.status THEN
+        RETURN NEW;
+    END IF;
+    was_active := OLD.status = ANY(active);
+    IF NEW.status IN ('RESOLVED', 'STALE') AND NOT is_measured THEN
+        RAISE EXCEPTION 'an improvement item becomes % only by measurement', NEW.status
+            USING ERRCODE = 'check_violation', HINT = 'Set VERIFYING if it is fixed: analyses then verify it.';
+    END IF;
+    IF NOT (
+        (was_active AND NEW.status <> 'OPEN')
+        OR (OLD.status = 'VERIFYING' AND NEW.status = 'OPEN' AND is_measured)
+        OR (NOT was_active AND NEW.status = 'OPEN')
+    ) THEN
+        RAISE EXCEPTION 'an improvement item cannot go from % to %', OLD.status, NEW.status
+            USING ERRCODE = 'check_violation', HINT = 'A closed item can only be reopened: set OPEN.';
+    END IF;
+    NEW.status_since := coalesce((given->>'window_end')::timestamptz, now());
+    NEW.closed_at := CASE WHEN NEW.status = ANY(active) THEN NULL ELSE now() END;
+    IF NOT was_active THEN
+        NEW.episode := OLD.episode + 1;
+    END IF;
+    IF NEW.status <> 'DISMISSED' THEN
+        NEW.dismissed_until := NULL;
+    ELSIF NEW.dismissed_until IS NULL THEN
+        NEW.noise_count := OLD.noise_count + 1;
+    END IF;
+    RETURN NEW;
+END $$;
+
 CREATE FUNCTION public.telemetry_check_transition() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -425,22 +476,6 @@ BEGIN
     ) THEN
         RAISE EXCEPTION 'an analysis run cannot go from % to %', OLD.status, NEW.status
             USING ERRCODE = 'check_violation', HINT = 'Final states are final: a retry is a new row.';
-    END IF;
-    RETURN NEW;
-END $$;
-
-CREATE FUNCTION public.telemetry_close_item() RETURNS trigger
-    LANGUAGE plpgsql
-    SET search_path TO 'public', 'pg_temp'
-    AS $$
-BEGIN
-    IF NEW.status IN ('RESOLVED', 'DISMISSED') AND OLD.status NOT IN ('RESOLVED', 'DISMISSED') THEN
-        NEW.closed_at := now();
-        -- A plain SQL UPDATE may set only the status, from which the resolution then follows.
-        NEW.resolution := coalesce(NEW.resolution, CASE NEW.status WHEN 'RESOLVED' THEN 'fixed' ELSE 'noise' END);
-    ELSIF NEW.status NOT IN ('RESOLVED', 'DISMISSED') THEN
-        NEW.closed_at := NULL;
-        NEW.resolution := NULL;
     END IF;
     RETURN NEW;
 END $$;
@@ -517,22 +552,41 @@ BEGIN
 END $$;
 
 CREATE FUNCTION public.telemetry_record_directive() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
+    given jsonb := coalesce(nullif(current_setting('leo_telemetry.transition', true), ''), '{}')::jsonb;
     was text := CASE TG_OP WHEN 'UPDATE' THEN OLD.status END;
 BEGIN
-    IF was IS DISTINCT FROM NEW.status THEN
-        -- A command sets both for its transaction; SQL without them is recorded under the database user.
-        INSERT INTO directive_events (directive_id, from_status, to_status, actor, reason)
-        VALUES (NEW.id, was, NEW.status,
-                coalesce(nullif(current_setting('leo_telemetry.actor', true), ''), session_user),
-                coalesce(current_setting('leo_telemetry.reason', true), ''));
-        IF NEW.status IN ('completed', 'cancelled') THEN
-            UPDATE directive_items SET is_live = false WHERE directive_id = NEW.id;
-        END IF;
+    IF was IS NOT DISTINCT FROM NEW.status THEN
+        RETURN NULL;
     END IF;
+    INSERT INTO directive_events (directive_id, from_status, to_status, actor, reason)
+    VALUES (NEW.id, was, NEW.status, coalesce(given->>'actor', session_user),
+            coalesce(given->>'reason', 'changed by SQL'));
+    IF NEW.status IN ('completed', 'cancelled') THEN
+        UPDATE directive_items SET is_live = false WHERE directive_id = NEW.id;
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION public.telemetry_record_item() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    given jsonb := coalesce(nullif(current_setting('leo_telemetry.transition', true), ''), '{}')::jsonb;
+BEGIN
+    IF TG_OP = 'UPDATE' AND NEW.status = OLD.status THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO item_events
+        (item_id, episode, from_status, to_status, window_end, actor, reason, run_id, effect)
+    VALUES (
+        NEW.id, NEW.episode, CASE TG_OP WHEN 'UPDATE' THEN OLD.status END, NEW.status, NEW.status_since,
+        coalesce(given->>'actor', session_user), coalesce(given->>'reason', 'changed by SQL'),
+        (given->>'run_id')::uuid, nullif(given->'effect', 'null'));
     RETURN NULL;
 END $$;
 
@@ -566,15 +620,23 @@ CREATE TABLE public.continuous_improvements (
     status text DEFAULT 'OPEN'::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    resolution text,
     closed_at timestamp with time zone,
-    CONSTRAINT continuous_improvements_resolution_check CHECK ((resolution = ANY (ARRAY['fixed'::text, 'noise'::text, 'expected'::text]))),
-    CONSTRAINT continuous_improvements_status_check CHECK ((status = ANY (ARRAY['OPEN'::text, 'IN_PROGRESS'::text, 'RESOLVED'::text, 'DISMISSED'::text])))
+    episode integer DEFAULT 1 NOT NULL,
+    status_since timestamp with time zone DEFAULT now() NOT NULL,
+    dismissed_until timestamp with time zone,
+    noise_count integer DEFAULT 0 NOT NULL,
+    CONSTRAINT continuous_improvements_status_check CHECK ((status = ANY (ARRAY['OPEN'::text, 'ACKNOWLEDGED'::text, 'IN_PROGRESS'::text, 'VERIFYING'::text, 'RESOLVED'::text, 'ACCEPTED'::text, 'DISMISSED'::text, 'STALE'::text])))
 );
 
-COMMENT ON TABLE public.continuous_improvements IS 'Improvement items, at most one open item per fingerprint.';
+COMMENT ON TABLE public.continuous_improvements IS 'Improvement items, one row per fingerprint, for all its episodes.';
 
-COMMENT ON COLUMN public.continuous_improvements.resolution IS 'Outcome of a closed item: fixed; noise (a false alarm); or expected (as slow as it should be).';
+COMMENT ON COLUMN public.continuous_improvements.episode IS 'Number of the current stretch from opening to closing.';
+
+COMMENT ON COLUMN public.continuous_improvements.status_since IS 'Window time of the last transition.';
+
+COMMENT ON COLUMN public.continuous_improvements.dismissed_until IS 'Window time from which a DISMISSED item may return; NULL: only a person reopens it.';
+
+COMMENT ON COLUMN public.continuous_improvements.noise_count IS 'How often it was dismissed for good; each time makes the test of its dimensions stricter.';
 
 CREATE TABLE public.dimension_p50 (
     run_id uuid NOT NULL,
@@ -663,13 +725,13 @@ CREATE TABLE public.directive_events (
     from_status text,
     to_status text NOT NULL,
     actor text NOT NULL,
-    reason text DEFAULT ''::text NOT NULL,
+    reason text NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
 COMMENT ON TABLE public.directive_events IS 'Status changes of directives: one row each, also for changes by SQL.';
 
-COMMENT ON COLUMN public.directive_events.actor IS '`system`, the name that a command was given, or the database user.';
+COMMENT ON COLUMN public.directive_events.actor IS 'system, or the name of a person; the database user if plain SQL names nobody.';
 
 ALTER TABLE public.directive_events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.directive_events_id_seq
@@ -771,6 +833,54 @@ COMMENT ON COLUMN public.duration_histograms.center IS 'Mean of the log duration
 COMMENT ON COLUMN public.duration_histograms.tail IS 'Mean of the log durations in ms of the slowest fifth. NULL where p50_ms is.';
 
 COMMENT ON COLUMN public.duration_histograms.fine_count IS 'Number of spans with microseconds. The day is in whole milliseconds if fewer than nine tenths have them.';
+
+CREATE TABLE public.item_events (
+    id bigint NOT NULL,
+    item_id uuid NOT NULL,
+    episode integer NOT NULL,
+    from_status text,
+    to_status text NOT NULL,
+    window_end timestamp with time zone NOT NULL,
+    actor text NOT NULL,
+    reason text NOT NULL,
+    run_id uuid,
+    effect jsonb,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE public.item_events IS 'Transitions of improvement items, written by a trigger.';
+
+COMMENT ON COLUMN public.item_events.window_end IS 'Window time of the transition: end of the window, or time of the decision.';
+
+COMMENT ON COLUMN public.item_events.actor IS 'system, or the name of a person; the database user if plain SQL names nobody.';
+
+COMMENT ON COLUMN public.item_events.effect IS 'Of an episode that ends, or a fix without effect: P50s before, at worst, while slow and after, with intervals.';
+
+ALTER TABLE public.item_events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.item_events_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.item_occurrences (
+    item_id uuid NOT NULL,
+    run_id uuid NOT NULL,
+    episode integer NOT NULL,
+    window_end timestamp with time zone NOT NULL,
+    ratio double precision,
+    p50_ms double precision NOT NULL,
+    baseline_p50_ms double precision,
+    sample_count bigint NOT NULL,
+    verdict text NOT NULL,
+    CONSTRAINT item_occurrences_verdict_check CHECK ((verdict = ANY (ARRAY['slow'::text, 'unclear'::text, 'fast'::text])))
+);
+
+COMMENT ON TABLE public.item_occurrences IS 'What each analysis measured of an active improvement item.';
+
+COMMENT ON COLUMN public.item_occurrences.verdict IS 'slow; fast: clearly under the threshold since the fix or the last slow day; unclear: neither, or too few spans.';
 
 CREATE VIEW public.p50_by_gate WITH (security_invoker='true') AS
  SELECT run_id,
@@ -1366,6 +1476,12 @@ ALTER TABLE ONLY public.duration_histogram_days
 ALTER TABLE ONLY public.duration_histograms
     ADD CONSTRAINT duration_histograms_pkey PRIMARY KEY (day, dimension_type, dimension_key, project, part);
 
+ALTER TABLE ONLY public.item_events
+    ADD CONSTRAINT item_events_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.item_occurrences
+    ADD CONSTRAINT item_occurrences_pkey PRIMARY KEY (item_id, run_id);
+
 ALTER TABLE ONLY public.strategic_directives
     ADD CONSTRAINT strategic_directives_pkey PRIMARY KEY (id);
 
@@ -1435,13 +1551,15 @@ ALTER TABLE ONLY public.workflow_trace_log
 ALTER TABLE ONLY public.workflow_trace_log_default
     ADD CONSTRAINT workflow_trace_log_default_pkey PRIMARY KEY (trace_id, span_id, start_time_ms);
 
-CREATE INDEX continuous_improvements_fingerprint ON public.continuous_improvements USING btree (fingerprint, created_at);
-
-CREATE UNIQUE INDEX continuous_improvements_one_open ON public.continuous_improvements USING btree (fingerprint) WHERE (status = ANY (ARRAY['OPEN'::text, 'IN_PROGRESS'::text]));
+CREATE UNIQUE INDEX continuous_improvements_fingerprint ON public.continuous_improvements USING btree (fingerprint);
 
 CREATE INDEX directive_events_directive ON public.directive_events USING btree (directive_id, id);
 
 CREATE UNIQUE INDEX directive_items_one_live ON public.directive_items USING btree (item_id) WHERE is_live;
+
+CREATE INDEX item_events_of_item ON public.item_events USING btree (item_id, id);
+
+CREATE INDEX item_occurrences_of_episode ON public.item_occurrences USING btree (item_id, episode, window_end);
 
 CREATE INDEX telemetry_analysis_runs_latest ON public.telemetry_analysis_runs USING btree (triggered_at DESC);
 
@@ -1489,7 +1607,9 @@ ALTER INDEX public.workflow_trace_log_waits ATTACH PARTITION public.workflow_tra
 
 ALTER INDEX public.workflow_trace_log_handoffs ATTACH PARTITION public.workflow_trace_log_default_trace_id_start_time_ms_idx;
 
-CREATE TRIGGER continuous_improvements_closed BEFORE UPDATE OF status, resolution ON public.continuous_improvements FOR EACH ROW EXECUTE FUNCTION public.telemetry_close_item();
+CREATE TRIGGER continuous_improvements_check BEFORE INSERT OR UPDATE ON public.continuous_improvements FOR EACH ROW EXECUTE FUNCTION public.telemetry_check_item();
+
+CREATE TRIGGER continuous_improvements_record AFTER INSERT OR UPDATE ON public.continuous_improvements FOR EACH ROW EXECUTE FUNCTION public.telemetry_record_item();
 
 CREATE TRIGGER continuous_improvements_updated_at BEFORE UPDATE ON public.continuous_improvements FOR EACH ROW EXECUTE FUNCTION public.telemetry_set_updated_at();
 
@@ -1517,6 +1637,12 @@ ALTER TABLE ONLY public.directive_items
 
 ALTER TABLE ONLY public.directive_items
     ADD CONSTRAINT directive_items_item_id_fkey FOREIGN KEY (item_id) REFERENCES public.continuous_improvements(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.item_events
+    ADD CONSTRAINT item_events_item_id_fkey FOREIGN KEY (item_id) REFERENCES public.continuous_improvements(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.item_occurrences
+    ADD CONSTRAINT item_occurrences_item_id_fkey FOREIGN KEY (item_id) REFERENCES public.continuous_improvements(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.telemetry_analysis_runs
     ADD CONSTRAINT telemetry_analysis_runs_retry_of_fkey FOREIGN KEY (retry_of) REFERENCES public.telemetry_analysis_runs(run_id);
@@ -1546,6 +1672,10 @@ ALTER TABLE public.duration_histogram_blocks_made ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.duration_histogram_days ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.duration_histograms ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.item_events ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.item_occurrences ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.strategic_directives ENABLE ROW LEVEL SECURITY;
 
@@ -1578,6 +1708,10 @@ CREATE POLICY telemetry_granted ON public.duration_histogram_blocks_made USING (
 CREATE POLICY telemetry_granted ON public.duration_histogram_days USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
 CREATE POLICY telemetry_granted ON public.duration_histograms USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
+
+CREATE POLICY telemetry_granted ON public.item_events USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
+
+CREATE POLICY telemetry_granted ON public.item_occurrences USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
 CREATE POLICY telemetry_granted ON public.strategic_directives USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
@@ -1663,9 +1797,9 @@ REVOKE ALL ON FUNCTION public.reap_telemetry_runs() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.telemetry_check_directive() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.telemetry_check_transition() FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.telemetry_check_item() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.telemetry_close_item() FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.telemetry_check_transition() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.telemetry_close_table(closed regclass) FROM PUBLIC;
 
@@ -1674,6 +1808,8 @@ REVOKE ALL ON FUNCTION public.telemetry_effective_threshold(of_type text, of_key
 REVOKE ALL ON FUNCTION public.telemetry_enqueue_retry(lost public.telemetry_analysis_runs) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.telemetry_record_directive() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.telemetry_record_item() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.telemetry_set_updated_at() FROM PUBLIC;
 

@@ -12,11 +12,10 @@ from leo_telemetry_pipeline.actions.directives import cause_of, facts_of
 from leo_telemetry_pipeline.actions.item_detail import Known
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store.directives import Directive
-from leo_telemetry_pipeline.store.items import Item
+from leo_telemetry_pipeline.store.items import Event, Item
 
 # Items that nobody works on yet.
 WAITING = ("OPEN", "ACKNOWLEDGED")
-_ENDED = ("RESOLVED", "ACCEPTED", "DISMISSED", "STALE")
 
 
 @dataclass(frozen=True)
@@ -86,24 +85,25 @@ def _rank(known: Known) -> tuple[bool, float]:
     return is_member, -(known.get("lost_ms_a_week") or 0)
 
 
-def settle(directive: Directive, items: Sequence[Item], effects: Mapping[str, dict[str, Any]]) -> Step | None:
+def settle(directive: Directive, items: Sequence[Item], last: Mapping[str, Event]) -> Step | None:
     """Return the step that follows from the items of a live directive; None while it goes on.
 
-    ``effects``: what was measured last, by item id.
+    ``last``: the last event of each item, by id, which says what was measured.
     """
+    measured = "; ".join(last[item.id].reason for item in items if item.id in last)
     if directive.status == "review" and any(item.status in WAITING for item in items):
-        return Step("in_progress", "The change did not help: " + _described(items, effects))
-    if any(item.status not in _ENDED for item in items):
+        return Step("in_progress", measured)
+    if any(item.is_active for item in items):
         return None
-    outcome = {"items": [{"item_id": item.id, "status": item.status} | effects.get(item.id, {}) for item in items]}
+    outcome = {"items": [_outcome(item, last.get(item.id)) for item in items]}
     if not any(item.status == "RESOLVED" for item in items):
         how = ", ".join(sorted({item.status for item in items})) or "deleted"
         return Step("cancelled", f"The items ended without a fix: {how}", outcome)
     if directive.status in ("draft", "pending_approval", "deferred"):
         return Step("cancelled", "The items were resolved before the work began", outcome)
-    return Step("completed", "Measured as fast again: " + _described(items, effects), outcome)
+    return Step("completed", measured, outcome)
 
 
-def _described(items: Sequence[Item], effects: Mapping[str, dict[str, Any]]) -> str:
-    del effects
-    return "; ".join(f"item {item.id} is {item.status}" for item in items)
+def _outcome(item: Item, event: Event | None) -> dict[str, Any]:
+    measured = {"reason": event.reason, "at": event.window_end.isoformat(), "effect": event.effect} if event else {}
+    return {"item_id": item.id, "status": item.status, "episode": item.episode} | measured

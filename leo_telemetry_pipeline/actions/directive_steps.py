@@ -4,11 +4,9 @@ Belongs here: transactions that change directives and their items together. Does
 follows from their ends (directive_policy), wording (directives), SQL (store).
 """
 
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-
-import psycopg2.extensions
+from datetime import datetime
 
 from leo_telemetry_pipeline.actions import directive_policy as policy
 from leo_telemetry_pipeline.actions import directives as wording
@@ -17,25 +15,27 @@ from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import directives as store
 from leo_telemetry_pipeline.store import items
 from leo_telemetry_pipeline.store.directives import Directive, IllegalStep
-from leo_telemetry_pipeline.store.items import Item
+from leo_telemetry_pipeline.store.items import SYSTEM, Item, Transition
 from leo_telemetry_pipeline.store.server.database import Database
-
-SYSTEM = "system"
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Step that a person may take: what it is called when done, and the statuses of directive and items after it."""
+    """Step that a person may take: its name when done, the directive's status after it, and that of its items.
+
+    Items in another state than ``from_items`` stay in it: they are further already, or have ended.
+    """
 
     done: str
     to: str
-    items_to: str | None = None
+    items_to: str = ""
+    from_items: tuple[str, ...] = ()
 
 
 DECISIONS = {
-    "approve": Decision("approved", "active", "IN_PROGRESS"),
-    "start": Decision("started", "in_progress", "IN_PROGRESS"),
-    "done": Decision("done", "review", "VERIFYING"),
+    "approve": Decision("approved", "active", "IN_PROGRESS", policy.WAITING),
+    "start": Decision("started", "in_progress", "IN_PROGRESS", policy.WAITING),
+    "done": Decision("done", "review", "VERIFYING", (*policy.WAITING, "IN_PROGRESS")),
     "cancel": Decision("cancelled", "cancelled"),
 }
 
@@ -48,16 +48,21 @@ class Followed:
     settled: tuple[tuple[str, str], ...]
 
 
-def decide(database: Database, directive: Directive, decision: Decision, by: str, reason: str) -> None:
+def decide(database: Database, directive: Directive, decision: Decision, by: str, reason: str, at: datetime) -> None:
     """Take a person's step, and move the items with it. Raises UserError if the status does not allow it."""
     if directive.status == decision.to:
         raise UserError(f"{directive.sd_key} is {directive.status} already")
-    found = [items.get(database, item_id) for item_id in directive.item_ids]
+    found = _items(database, directive)
     try:
         with database.transaction() as cursor:
             store.act_as(cursor, by, reason)
             store.move(cursor, directive, decision.to)
-            _move_items(cursor, [item for item in found if item], decision.items_to, by, reason)
+            for item in found:
+                if item.status in decision.from_items:
+                    words = f"{directive.sd_key} is {decision.to}: {reason}"
+                    step = Transition(item.id, item.status, decision.items_to, item.status_since, at, by, words)
+                    if not items.move(cursor, step):
+                        raise IllegalStep
     except IllegalStep:
         raise UserError(f"{directive.sd_key} is {directive.status} and cannot be {decision.done}") from None
 
@@ -71,8 +76,9 @@ def follow(database: Database, settings: Settings) -> Followed:
 def _settle(database: Database) -> tuple[tuple[str, str], ...]:
     settled = []
     for directive in store.live(database):
-        found = [items.get(database, item_id) for item_id in directive.item_ids]
-        step = policy.settle(directive, [item for item in found if item], {})
+        found = _items(database, directive)
+        last = {item.id: event for item in found for event in items.events(database, item.id)}
+        step = policy.settle(directive, found, last)
         if step is None:
             continue
         # Whoever changed it first wins; the next analysis looks again.
@@ -95,7 +101,6 @@ def _draft(database: Database, settings: Settings) -> tuple[str, ...]:
     return tuple(drafted)
 
 
-def _move_items(
-    cursor: psycopg2.extensions.cursor, found: Iterable[Item], to: str | None, by: str, reason: str
-) -> None:
-    """Move the items of a directive along with it, unless they are further already."""
+def _items(database: Database, directive: Directive) -> list[Item]:
+    found = (items.get(database, item_id) for item_id in directive.item_ids)
+    return [item for item in found if item]

@@ -11,6 +11,7 @@ from typing import Any
 
 from leo_telemetry_pipeline.actions import inert
 from leo_telemetry_pipeline.actions.item_detail import Known, known_of
+from leo_telemetry_pipeline.actions.item_life import fast_limit_ms
 from leo_telemetry_pipeline.actions.items import MOST_NAMED, allowed, calls_are_slow, lasted, milliseconds, ratio_of
 from leo_telemetry_pipeline.store.directives import DirectiveContent
 from leo_telemetry_pipeline.store.items import Item
@@ -102,7 +103,7 @@ class _Wording:
             self.limit_ms = self._slow.get("p90_before_ms") or self._slow["cut_ms"]
         else:
             self.measure, self._now_ms = "P50", known["observed_p50_ms"]
-            self.limit_ms = known["baseline_p50_ms"] * known["multiplier"]
+            self.limit_ms = fast_limit_ms(known["baseline_p50_ms"], known["multiplier"])
         self.limit, self._now = milliseconds(self.limit_ms), milliseconds(self._now_ms)
         lost_ms = known.get("lost_ms_a_week") or 0
         self._lost = f"{lasted(lost_ms / 1000)} per week" if lost_ms > 0 else ""
@@ -156,8 +157,8 @@ class _Wording:
         return [
             {
                 "criterion": f"The {self.measure} of {self.subject} is at most {self.limit}",
-                "measure": f"{self._show} says RESOLVED: the item is under its threshold in two analyses at least one"
-                " day apart, each with enough new spans since the fix",
+                "measure": f"{self._show} says RESOLVED: the item is under this limit in two analyses at least one day"
+                " apart, each with enough new spans since the fix",
             },
             {
                 "criterion": others,
@@ -175,7 +176,7 @@ class _Wording:
                 "target": f"at most {self.limit} (now {self._now}, baseline P50 {normal})",
             },
             {"metric": f"Time lost per week because of {self.name}", "target": lost},
-            {"metric": "Analyses under the threshold, at least one day apart", "target": "2"},
+            {"metric": "Analyses in a row under this limit, at least one day apart", "target": "2"},
         ]
 
     def changes(self) -> Iterator[dict[str, str]]:
@@ -237,7 +238,7 @@ class _Wording:
         baseline = f"{_code(source)} baseline" if source else "baseline"
         return (
             f"The P50 of {self.subject} is {observed}{self._since}, {ratio_of(known)} its {baseline} of {normal}."
-            f" Normal is up to {self.limit}, which is {allowed(known['multiplier'])} the baseline."
+            f" Slow is over {allowed(known['multiplier'])} the baseline; fast again is at most {self.limit}."
         )
 
     def _explained(self) -> Iterator[str]:

@@ -9,12 +9,15 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+import psycopg2.extensions
+
+from leo_telemetry_pipeline.actions import item_life, item_steps, mixed
 from leo_telemetry_pipeline.actions import items as planning
-from leo_telemetry_pipeline.actions import mixed
 from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED
-from leo_telemetry_pipeline.dimension import Bottleneck, Dimension, ExplainedCause, Judgement
+from leo_telemetry_pipeline.dimension import Bottleneck, Dimension, DimensionResult, ExplainedCause, Judgement
 from leo_telemetry_pipeline.store import items, runs, span_totals, thresholds
 from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.items import SYSTEM, Draft, Item, Occurrence, Transition
 from leo_telemetry_pipeline.store.server.database import Database
 
 WEEK = timedelta(days=7)
@@ -28,7 +31,7 @@ class Summary:
     than the maximum number of keys. ``folded``: dimensions that stand for names with ids.
     ``shared``: names that are judged per service or kind. ``lacking``: what the largest dimension without a baseline
     lacks. ``mixes``: judgements whose ``mix`` changed. ``slices_left_out``: the number of names and attributes whose
-    values are not counted.
+    values are not counted. ``judged``: the result of every dimension.
     """
 
     bottlenecks: tuple[Bottleneck, ...]
@@ -43,6 +46,16 @@ class Summary:
     mixes: tuple[Judgement, ...] = ()
     slices_left_out: int = 0
     lacking: str | None = None
+    judged: tuple[DimensionResult, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Writes:
+    """What the last transaction writes about items."""
+
+    plan: planning.Plan
+    occurrences: Sequence[Occurrence]
+    transitions: Sequence[Transition]
 
 
 def conclude(
@@ -61,16 +74,8 @@ def conclude(
     explained = {name: note for cause in summary.causes for name, note in notes(cause)}
     of_mix = {one.dimension: mixed.line(one.mix) for one in summary.mixes if one.mix}
     bottlenecks = causes_first([_explained(found, window, explained, of_mix) for found in summary.bottlenecks])
-    plan = planning.plan(
-        bottlenecks,
-        items.of_scope(database, window.project),
-        _limits(database, bottlenecks),
-        project=window.project,
-        run_id=run_id or "",
-        window_start=window.start,
-        window_end=window.end,
-        causes=summary.causes,
-    )
+    writes = _decided(database, summary, bottlenecks, window, run_id or "")
+    plan = writes.plan
     run = runs.get(database, run_id) if run_id else None
     metadata = run.metadata if run else {}
     scanned, traces = metadata.get("traces_scanned"), metadata.get("trace_count")
@@ -80,7 +85,7 @@ def conclude(
         "traces_scanned": scanned,
         "dimensions_evaluated": sum(summary.outcomes[name] for name in JUDGED),
         "bottlenecks": [one.as_json() | {"improvement_id": None} for one in bottlenecks],
-        "items_created": len(plan.create),
+        "items_created": len(plan.create) + len(plan.reopen),
         "items_skipped_rate_limit": plan.skipped_rate_limit,
         "items_skipped_dedupe": plan.skipped_dedupe,
         "errors": list(metadata.get("errors") or errors),
@@ -97,29 +102,86 @@ def conclude(
         "lacking": summary.lacking,
     }
     if run_id is not None:
-        _commit(database, plan, output_ref, window, run_id, dagster_run_id)
+        _commit(database, writes, output_ref, window, run_id, dagster_run_id)
     return output_ref
+
+
+def _decided(
+    database: Database, summary: Summary, bottlenecks: Sequence[Bottleneck], window: Window, run_id: str
+) -> _Writes:
+    known = items.of_scope(database, window.project)
+    results = {one.dimension: one for one in summary.judged}
+    slow = {one.dimension for one in bottlenecks}
+    wanted = [item.dimension for item in known if item.dimension and (item.is_active or item.dimension in slow)]
+    past = item_steps.read(database, window, wanted)
+
+    def may_return(item: Item, found: Bottleneck) -> bool:
+        first = item_life.first_day_since(item.status_since).toordinal()
+        since = past.since(found.dimension, first, found.baseline_p50_ms * found.multiplier)
+        result = results.get(found.dimension)
+        least = result.min_samples if result and result.min_samples else 1
+        return item_life.returns(item, found, since, least, window)
+
+    plan = planning.plan(
+        bottlenecks,
+        known,
+        _limits(database, bottlenecks),
+        project=window.project,
+        run_id=run_id,
+        window_start=window.start,
+        window_end=window.end,
+        causes=summary.causes,
+        may_return=may_return,
+    )
+    streaks = items.streaks(database, window.project)
+    occurrences, transitions = item_steps.steps(database, known, results, streaks, past, window, run_id)
+    return _Writes(plan, occurrences, transitions)
 
 
 def _commit(
     database: Database,
-    plan: planning.Plan,
+    writes: _Writes,
     output_ref: dict[str, Any],
     window: Window,
     run_id: str,
     dagster_run_id: str,
 ) -> None:
+    plan = writes.plan
     with database.transaction() as cursor:
         runs.fence(cursor, run_id, dagster_run_id)
-        ids: dict[str, str | None] = dict(items.open_ids(cursor, plan.item_of.values()))
+        ids: dict[str, str | None] = dict(items.active_ids(cursor, plan.item_of.values()))
         ids |= {draft.fingerprint: items.update(cursor, draft) for draft in plan.update}
-        ids |= {draft.fingerprint: items.write(cursor, draft) for draft in plan.create}
+        _opened(cursor, plan, ids, window, run_id)
+        items.put_occurrences(cursor, writes.occurrences)
+        for step in writes.transitions:
+            items.move(cursor, step)
         for bottleneck in output_ref["bottlenecks"]:
             mark = planning.fingerprint(bottleneck["dimension_type"], bottleneck["dimension_key"], window.project)
             bottleneck["improvement_id"] = ids.get(plan.item_of[mark])
         reason = "COMPLETED" if output_ref["dimensions_evaluated"] else "INSUFFICIENT_DATA"
         if not runs.finish(cursor, run_id, dagster_run_id, "SUCCEEDED", reason, output_ref=output_ref):
             raise runs.LostRun(f"analysis run {run_id} no longer belongs to this Dagster run")
+
+
+def _opened(
+    cursor: psycopg2.extensions.cursor,
+    plan: planning.Plan,
+    ids: dict[str, str | None],
+    window: Window,
+    run_id: str,
+) -> None:
+    """Open new and returning items, and add them to ``ids`` by fingerprint."""
+    for draft in plan.create:
+        ids[draft.fingerprint] = items.write(cursor, draft, _opening(draft, None, window, run_id))
+    for item, draft in plan.reopen:
+        if items.move(cursor, _opening(draft, item, window, run_id), draft):
+            ids[draft.fingerprint] = item.id
+
+
+def _opening(draft: Draft, item: Item | None, window: Window, run_id: str) -> Transition:
+    closed = (item.id, item.status, item.status_since) if item else ("", "", window.end)
+    item_id, status, since = closed
+    return Transition(item_id, status, "OPEN", since, window.end, SYSTEM, draft.title, run_id)
 
 
 def notes(cause: ExplainedCause) -> Iterator[tuple[Dimension, dict[str, Any]]]:

@@ -1,6 +1,6 @@
-"""Resolutions of items (fixed, noise, expected), counted per dimension.
+"""Decisions of people on items (dismissed as noise, accepted), collected per dimension.
 
-Belongs here: the count, and its consequence for the dimension's baseline. Pure: no database, no clock.
+Belongs here: their consequence for the dimension's baseline. Pure: no database, no clock.
 Does not: closing items (store.items), learning baselines (analysis.baselines).
 """
 
@@ -15,40 +15,34 @@ from leo_telemetry_pipeline.store.items import Item
 
 @dataclass(frozen=True)
 class Account:
-    """Closed items of a dimension, per resolution.
+    """How often items of a dimension were dismissed as noise, and when one was last accepted at its level."""
 
-    ``settled_at``: when the last one was closed as fixed or expected; the level since then may be the normal one.
-    """
-
-    fixed: int = 0
     noise: int = 0
-    expected: int = 0
-    settled_at: datetime | None = None
+    accepted_at: datetime | None = None
 
 
 def ledger(items: Iterable[Item]) -> dict[Dimension, Account]:
-    """Count the closed items per dimension: those named after it, and those that list it as a member."""
+    """Return the decisions per dimension: on items named after it, and on those that list it as a member."""
     accounts: dict[Dimension, Account] = {}
     for item in items:
-        if item.is_open or item.resolution is None or item.closed_at is None:
+        accepted_at = item.closed_at if item.status == "ACCEPTED" else None
+        if not item.noise_count and accepted_at is None:
             continue
         for dimension in dimensions_of(item.source_detail):
             before = accounts.get(dimension, Account())
-            after = replace(before, **{item.resolution: getattr(before, item.resolution) + 1})
-            if item.resolution != "noise":
-                after = replace(after, settled_at=max(item.closed_at, before.settled_at or item.closed_at))
-            accounts[dimension] = after
+            moments = [moment for moment in (before.accepted_at, accepted_at) if moment]
+            accounts[dimension] = Account(before.noise + item.noise_count, max(moments, default=None))
     return accounts
 
 
 def may_rise(account: Account | None, accepted_at: datetime | None, moved_at: datetime) -> bool:
     """Return whether a person has declared, since a baseline moved, that a higher level may be normal."""
-    declared = (accepted_at, account.settled_at if account else None)
+    declared = (accepted_at, account.accepted_at if account else None)
     return any(moment is not None and moment > moved_at for moment in declared)
 
 
 def remembered(kept: Iterable[Baseline], accounts: Mapping[Dimension, Account], window_end: datetime) -> list[Baseline]:
-    """Return the stored baselines with the effect of resolutions, for an analysis of a window.
+    """Return the stored baselines with the effect of these decisions, for an analysis of a window.
 
     Omits baselines learned from a later window, which must not affect the analysis of an earlier one.
     """

@@ -7,7 +7,7 @@ Does not: judging durations (analysis.bottlenecks), storing items (store.items).
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -42,10 +42,12 @@ class Limits:
 class Plan:
     """Items to write, worst first, and the number of bottlenecks without a new item, per reason.
 
-    ``item_of`` maps the fingerprint of each bottleneck to that of its item, even if that item does not exist.
+    ``reopen``: closed items that return, with their new contents. ``item_of`` maps the fingerprint of each bottleneck
+    to that of its item, even if that item does not exist.
     """
 
     create: tuple[Draft, ...]
+    reopen: tuple[tuple[Item, Draft], ...]
     update: tuple[Draft, ...]
     skipped_rate_limit: int
     skipped_dedupe: int
@@ -68,37 +70,48 @@ def plan(
     window_start: datetime,
     window_end: datetime,
     causes: Sequence[ExplainedCause] = (),
+    may_return: Callable[[Item, Bottleneck], bool],
 ) -> Plan:
     """Decide which bottlenecks of an analysis, worst first, get items; ``items`` are all items of its scope.
 
     A cause and its members share one item. Days and cool-downs are counted in window time, so that a replayed or
-    late analysis decides the same.
+    late analysis decides the same. ``may_return`` decides whether a bottleneck reopens its closed item.
     """
-    open_now = [item for item in items if item.is_open]
-    named = {item.fingerprint for item in open_now}
+    active = [item for item in items if item.is_active]
+    named = {item.fingerprint for item in active}
+    closed = {item.fingerprint: item for item in items if not item.is_active}
     caused_by = {one.dimension: cause.dimension for cause in causes for one in (cause, *cause.members)}
     members_of = {cause.dimension: cause.members for cause in causes}
     room = _Room(items, limits, window_end)
-    create, update, item_of, rate_limited = [], [], {}, 0
+    create, reopen, update, item_of, rate_limited = [], [], [], {}, 0
     for bottleneck in bottlenecks:
         name = bottleneck.dimension
         members = members_of.get(name, ())
         detail = bottleneck.as_json() | {"members": [asdict(one) for one in members]}
         draft = worded(detail, project, run_id, window_start, window_end)
         cause, mark = caused_by.get(name, name), draft.fingerprint
-        belongs_to = mark if mark in named else _open_item(name, members, open_now)
+        belongs_to = mark if mark in named else _active_item(name, members, active)
         if mark in named:
             update.append(draft)
-        elif belongs_to is None and cause == name and not room.cools_down(name[0], mark):
+        elif (
+            belongs_to is None
+            and cause == name
+            and not room.cools_down(name[0], mark)
+            and (mark not in closed or may_return(closed[mark], bottleneck))
+        ):
             if room.take(name[0]):
                 belongs_to = mark
                 detail = draft.source_detail | {"opened_window_end": window_end.isoformat()}
-                create.append(replace(draft, source_detail=detail))
+                draft = replace(draft, source_detail=detail)
+                if mark in closed:
+                    reopen.append((closed[mark], draft))
+                else:
+                    create.append(draft)
             else:
                 rate_limited += 1
         item_of[mark] = belongs_to or fingerprint(*cause, project)
-    skipped = len(bottlenecks) - len(create) - rate_limited
-    return Plan(tuple(create), tuple(update), rate_limited, skipped, item_of)
+    skipped = len(bottlenecks) - len(create) - len(reopen) - rate_limited
+    return Plan(tuple(create), tuple(reopen), tuple(update), rate_limited, skipped, item_of)
 
 
 class _Room:
@@ -113,7 +126,7 @@ class _Room:
     def cools_down(self, dimension_type: str, mark: str) -> bool:
         """Return whether the last closed item of a fingerprint is within its cool-down."""
         hours = _or(self._limits.get(dimension_type, Limits()).cooldown_hours, COOLDOWN_HOURS)
-        closed = [item.last_seen_at for item in self._items if item.fingerprint == mark and not item.is_open]
+        closed = [item.last_seen_at for item in self._items if item.fingerprint == mark and not item.is_active]
         return bool(closed) and max(closed) + timedelta(hours=hours) > self._window_end
 
     def take(self, dimension_type: str) -> bool:
@@ -126,8 +139,8 @@ class _Room:
         return fits
 
 
-def _open_item(name: Dimension, members: Iterable[Explanation], items: Iterable[Item]) -> str | None:
-    """Return the fingerprint of the open item that lists a dimension, or is named after one of its members."""
+def _active_item(name: Dimension, members: Iterable[Explanation], items: Iterable[Item]) -> str | None:
+    """Return the fingerprint of the active item that lists a dimension, or is named after one of its members."""
     below = {member.dimension for member in members}
     for item in items:
         about = item_resolutions.dimensions_of(item.source_detail)

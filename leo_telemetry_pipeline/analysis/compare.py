@@ -119,6 +119,25 @@ def side(portions: Iterable[Rows], place: int, first: int) -> Side | None:
     return Side(np.array(days)[order], matrix[order], lowest, float(min(least)), float(max(most)), coarsest)
 
 
+def part(of: Side | None, first: int, end: int) -> Side | None:
+    """Return the days of a side from number ``first`` to before ``end``, or None without spans."""
+    if of is None:
+        return None
+    inside = (of.days >= first) & (of.days < end)
+    return replace(of, days=of.days[inside], spans=of.spans[inside]) if inside.any() else None
+
+
+def median(of: Side, gamma: float) -> float:
+    """Return the P50 of all spans of a side."""
+    return _value(of, 0.5, gamma)
+
+
+def count_over(of: Side, limit_ms: float, gamma: float) -> int:
+    """Return the number of spans in buckets that end over a limit."""
+    edges = _edge(of.lowest + np.arange(of.spans.shape[1]), gamma)
+    return int(of.spans[:, edges > limit_ms].sum())
+
+
 def compare(a: Side, b: Side, gamma: float) -> Comparison:
     """Compare side B with side A, both at the coarser of their resolutions."""
     coarser = max(a.resolution_ms, b.resolution_ms)

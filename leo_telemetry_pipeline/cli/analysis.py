@@ -18,21 +18,6 @@ from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.server import database, migrations
 
 
-def parse_moment(value: str) -> datetime:
-    """Parse an ISO 8601 time, UTC unless it has a zone. Raises UserError, also for a time in the future."""
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise UserError(f"--window-end {value!r} is not a time: write 2026-02-09 or 2026-02-09T12:00Z") from None
-    zone = UTC if moment.tzinfo is None else moment.tzinfo
-    # Years are compared first: near the limits of datetime, conversion to UTC overflows.
-    if moment.year < 1972:
-        raise UserError(f"--window-end {value} is before any span: give a time from 1972 on")
-    if moment.year > 9990 or moment.replace(tzinfo=zone) > datetime.now(UTC) + timedelta(minutes=1):
-        raise UserError(f"--window-end {value} is in the future: give a time that has passed")
-    return moment.replace(tzinfo=zone).astimezone(UTC)
-
-
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Print the findings, and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print only the run's output_ref and run_id, as JSON.")
@@ -55,7 +40,7 @@ def analyze(
     Exit status: 0 SUCCEEDED; 1 SUCCEEDED, but a dimension type could not be measured; 2 wrong usage;
     3 no database; 4 FAILED, TIMED_OUT or CANCELLED.
     """
-    settings, end = Settings(), parse_moment(window_end) if window_end else None
+    settings, end = Settings(), text.moment_of(window_end, "--window-end") if window_end else None
     _refuse_if_off(settings)
     if dry_run:
         _dry(settings, as_json, verbose, window_days, end, project)

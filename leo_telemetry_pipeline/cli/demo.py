@@ -60,7 +60,7 @@ def demo() -> None:
             raise UserError(f"The analysis ended as {run.status}: {run.error_detail}", NOT_SUCCEEDED)
         click.echo("3. What it found\n")
         click.echo(findings.render(replace(findings.read(connection), last_span=None)))
-        open_items = [item for item in items.all_items(connection) if item.is_open]
+        open_items = [item for item in items.all_items(connection) if item.is_active]
         click.echo(f"\n4. What to do about it\n{conclusion(open_items, json.loads(_manifest(home).read_text()))}")
         _say_where(home)
 

@@ -4,7 +4,6 @@ Belongs here: options and output. Does not: drafting and steps (actions.directiv
 (actions.directive_exports).
 """
 
-import getpass
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import click
 
 from leo_telemetry_pipeline.actions import directive_exports, directive_steps
-from leo_telemetry_pipeline.cli import text
+from leo_telemetry_pipeline.cli import decisions, text
 from leo_telemetry_pipeline.cli.dimensions import connected
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.store import directives as store
@@ -26,7 +25,7 @@ _FORMATS: dict[str, Callable[[Directive], Any]] = {
     "leo-proposal": directive_exports.as_proposal,
     "leo-plan": directive_exports.as_plan,
 }
-_NEXT = {
+_MEANS = {
     "approve": "work may begin, and its items are IN_PROGRESS",
     "start": "its items are IN_PROGRESS",
     "done": "its items are VERIFYING until two analyses at least one day apart find them fast again",
@@ -105,23 +104,36 @@ def _named(key: str) -> Iterator[tuple[Database, Directive]]:
         yield connection, directive
 
 
-def _decide(name: str, key: str, by: str, reason: str) -> None:
+@directives.command()
+@decisions.options("key", "KEY")
+def approve(**given: Any) -> None:
+    """Approve a draft: work may begin, and its items are IN_PROGRESS."""
+    _decide("approve", **given)
+
+
+@directives.command()
+@decisions.options("key", "KEY")
+def start(**given: Any) -> None:
+    """Say that the work of an approved directive has begun."""
+    _decide("start", **given)
+
+
+@directives.command()
+@decisions.options("key", "KEY")
+def done(**given: Any) -> None:
+    """Say that the work is done: analyses verify it, and only they complete the directive."""
+    _decide("done", **given)
+
+
+@directives.command()
+@decisions.options("key", "KEY")
+def cancel(**given: Any) -> None:
+    """Cancel a directive; its items stay as they are."""
+    _decide("cancel", **given)
+
+
+def _decide(name: str, *, key: str, reason: str, by: str | None, at: str | None) -> None:
+    decision, person, moment = directive_steps.DECISIONS[name], decisions.actor(by), decisions.moment(at)
     with _named(key) as (connection, directive):
-        decision = directive_steps.DECISIONS[name]
-        directive_steps.decide(connection, directive, decision, by, reason)
-    click.echo(f"{directive.sd_key} is {decision.to} now: {_NEXT[name]}.")
-
-
-def _command(name: str, summary: str) -> click.Command:
-    options = [
-        click.Argument(["key"], metavar="KEY"),
-        click.Option(["--by"], default=getpass.getuser, show_default="you", help="Who decides."),
-        click.Option(["--reason"], required=True, help="Why."),
-    ]
-    return click.Command(name, params=options, callback=lambda **given: _decide(name, **given), help=summary)
-
-
-directives.add_command(_command("approve", "Approve a draft: its items are then IN_PROGRESS."))
-directives.add_command(_command("start", "Say that the work has begun."))
-directives.add_command(_command("done", "Say that the work is done: analyses then verify it."))
-directives.add_command(_command("cancel", "Cancel a directive; its items stay as they are."))
+        directive_steps.decide(connection, directive, decision, person, reason, moment)
+    click.echo(f"{directive.sd_key} is {decision.to}: {_MEANS[name]}.")

@@ -195,7 +195,7 @@ def _next(name: str, bottleneck: dict[str, Any]) -> str:
     look = f"leo-telemetry why {shlex.quote(name)}"
     if not item:
         return f"{look} (it has no item)"
-    return f"{look}; then leo-telemetry items close {item} --as fixed, or noise, or expected"
+    return f"{look}; then leo-telemetry items fixed {item} (or accept, or dismiss)"
 
 
 def _notes(output: dict[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ Belongs here: the page, as a pure function of a row, which SQL may have written.
 """
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -12,23 +12,23 @@ from typing import Any
 from leo_telemetry_pipeline.actions.item_detail import Known, known_of
 from leo_telemetry_pipeline.actions.items import allowed, explanations, lasted, milliseconds, ratio_of, worded
 from leo_telemetry_pipeline.cli import text
-from leo_telemetry_pipeline.store.items import RESOLUTIONS, Item
+from leo_telemetry_pipeline.store.items import Event, Item
 
 
-def render(item: Item) -> str:
+def render(item: Item, events: Sequence[Event] = ()) -> str:
     """Format the page of an item, without a trailing newline."""
     known = known_of(item)
     lines = [
         item.title or "(without a title)",
         *(f"  {label:<11} {value}" for label, value in _facts(item, known)),
-        *(f"  {sentence}" for sentence in (*_sentences(known), *_next(item, known))),
+        *(f"  {sentence}" for sentence in (*_sentences(known), *_history(events), *_next(item, known))),
     ]
     return "\n".join(text.in_a_line(line).rstrip() for line in lines)
 
 
 def _facts(item: Item, known: Known) -> Iterator[tuple[str, str]]:
     yield "item", item.id
-    yield "status", item.status + _closed(item)
+    yield "status", status(item)
     yield "opened", f"{text.moment(item.created_at)} UTC, last updated {text.moment(item.updated_at)} UTC"
     for place, line in enumerate(_note(item, known).splitlines()):
         yield "" if place else "note", line
@@ -43,9 +43,18 @@ def _facts(item: Item, known: Known) -> Iterator[tuple[str, str]]:
             yield label, value
 
 
-def _closed(item: Item) -> str:
-    how = f" as {item.resolution}" if item.resolution else ""
-    return how + (f", {text.moment(item.closed_at)} UTC" if item.closed_at else "")
+def status(item: Item) -> str:
+    """Say in which state an item is, since when and in which episode."""
+    until = f" until {item.dismissed_until:%Y-%m-%d}" if item.dismissed_until else ""
+    episode = f", episode {item.episode}" if item.episode > 1 else ""
+    return f"{item.status}{until} since {text.moment(item.status_since)} UTC{episode}"
+
+
+def _history(events: Sequence[Event]) -> Iterator[str]:
+    # The first event only opened the item, as the page says above.
+    if len(events) > 1:
+        rows = [(text.moment(one.window_end), one.to_status, one.actor, one.reason) for one in events]
+        yield from text.table(("WHEN (UTC)", "STATUS", "BY", "WHY"), rows).splitlines()
 
 
 def _note(item: Item, known: Known) -> str:
@@ -74,10 +83,8 @@ def _next(item: Item, known: Known) -> Iterator[str]:
         if cause != name:
             yield f"Because of {cause}: {_why(cause, known)}"
         yield f"Next: {_why(name, known)}"
-    if item.is_open:
-        first, *others = RESOLUTIONS
-        or_as = ", ".join(f"or {other}" for other in others)
-        yield f"When resolved: leo-telemetry items close {item.id} --as {first} ({or_as})"
+    if item.is_active:
+        yield f"When fixed: leo-telemetry items fixed {item.id} (or accept, or dismiss)"
 
 
 def _why(name: str, known: Known) -> str:

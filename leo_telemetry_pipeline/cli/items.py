@@ -1,28 +1,45 @@
-"""``leo-telemetry items``: list, show and close improvement items.
+"""``leo-telemetry items``: list and show improvement items, and make the steps of their lives that people decide.
 
-Belongs here: options and output. Does not: which bottlenecks get an item (actions.items), an item's page (item_page).
+Belongs here: options and output. Does not: which bottlenecks get an item (actions.items), which steps analyses make
+(actions.item_life), an item's page (item_page, item_markdown).
 """
 
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
 
 import click
 
 from leo_telemetry_pipeline.actions import item_resolutions
 from leo_telemetry_pipeline.actions.item_detail import known_of
 from leo_telemetry_pipeline.actions.items import ratio_of
-from leo_telemetry_pipeline.cli import item_page, text
+from leo_telemetry_pipeline.cli import decisions, item_page, text
 from leo_telemetry_pipeline.cli.dimensions import connected
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.store import items as store
+from leo_telemetry_pipeline.store.days import midnight
+from leo_telemetry_pipeline.store.items import Item, Transition
 from leo_telemetry_pipeline.store.server.database import Database
 
-_MEANS = {
-    "fixed": "its current level may become the baseline",
-    "noise": "flagging it again takes stronger evidence",
-    "expected": "its current level becomes the baseline",
+
+@dataclass(frozen=True)
+class Step:
+    """A step that a person can make: its status, and what it means to whoever reads the answer."""
+
+    status: str
+    means: str
+
+
+STEPS = {
+    "ack": Step("ACKNOWLEDGED", "someone has seen it"),
+    "start": Step("IN_PROGRESS", "someone works on it"),
+    "fixed": Step("VERIFYING", "analyses verify it, and resolve it once they measure that it is fast again"),
+    "accept": Step("ACCEPTED", "its current level becomes the baseline"),
+    "dismiss": Step("DISMISSED", "flagging it again takes stronger evidence, and only a person reopens it"),
+    "reopen": Step("OPEN", "its next episode begins"),
 }
 
 
@@ -30,9 +47,19 @@ _MEANS = {
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
 @click.pass_context
 def items(context: click.Context, as_json: bool) -> None:
-    """List improvement items, open ones first."""
-    if context.invoked_subcommand is not None:
-        return
+    """List improvement items, show one, or say what became of it."""
+    if context.invoked_subcommand is None:
+        _list(as_json)
+
+
+@items.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
+def list_items(as_json: bool) -> None:
+    """List improvement items, active ones first."""
+    _list(as_json)
+
+
+def _list(as_json: bool) -> None:
     with connected() as connection:
         all_items = store.all_items(connection)
     if as_json:
@@ -44,48 +71,104 @@ def items(context: click.Context, as_json: bool) -> None:
             (
                 item.id,
                 item.status,
-                item.resolution,
+                item.episode,
                 ratio_of(known) if "ratio" in known else None,
                 len(item_resolutions.dimensions_of(item.source_detail)),
-                text.moment(item.created_at),
+                text.moment(item.status_since),
                 item.title,
             )
             for item in all_items
             for known in [known_of(item)]
         ]
-        click.echo(text.table(("ITEM", "STATUS", "CLOSED AS", "RATIO", "DIMENSIONS", "OPENED AT (UTC)", "TITLE"), rows))
+        click.echo(text.table(("ITEM", "STATUS", "EPISODE", "RATIO", "DIMENSIONS", "SINCE (UTC)", "TITLE"), rows))
 
 
 @items.command()
 @click.argument("item_id", metavar="ID")
-@click.option("--json", "as_json", is_flag=True, help="Print the row as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the row and its events as JSON.")
 def show(item_id: str, as_json: bool) -> None:
-    """Show one item: its onset, confidence, evidence, other dimensions slowed by it, and what to do next."""
-    with _named(item_id) as (_, item):
+    """Show one item: its onset, confidence, evidence, other dimensions slowed by it, history, and what to do next."""
+    with _named(item_id) as (connection, item):
+        events = store.events(connection, item.id)
         if as_json:
-            text.as_json(asdict(item))
+            text.as_json(asdict(item) | {"events": [asdict(event) for event in events]})
         else:
-            click.echo(item_page.render(item))
+            click.echo(item_page.render(item, events))
 
 
 @items.command()
-@click.argument("item_id", metavar="ID")
-@click.option(
-    "--as", "resolution", type=click.Choice(list(store.RESOLUTIONS)), required=True, help="How it was resolved."
-)
-def close(item_id: str, resolution: str) -> None:
-    """Close an item as fixed, as noise (nothing had changed), or as expected (this is its normal speed)."""
+@decisions.options("item_id", "ID")
+def ack(**given: Any) -> None:
+    """Acknowledge an item: someone has seen it."""
+    _make("ack", **given)
+
+
+@items.command()
+@decisions.options("item_id", "ID")
+def start(**given: Any) -> None:
+    """Say that someone works on an item."""
+    _make("start", **given)
+
+
+@items.command()
+@decisions.options("item_id", "ID")
+def fixed(**given: Any) -> None:
+    """Say that an item is fixed: analyses verify it, and only they resolve it."""
+    _make("fixed", **given)
+
+
+@items.command()
+@decisions.options("item_id", "ID")
+def accept(**given: Any) -> None:
+    """Accept an item's current level as normal: it becomes the baseline."""
+    _make("accept", **given)
+
+
+@items.command()
+@decisions.options("item_id", "ID")
+@click.option("--until", metavar="DATE", help="The item may return from this day on (default: a person reopens it).")
+def dismiss(until: str | None, **given: Any) -> None:
+    """Dismiss an item as noise, or until a date."""
+    _make("dismiss", until=midnight(text.day(until, "--until")) if until else None, **given)
+
+
+@items.command()
+@decisions.options("item_id", "ID")
+def reopen(**given: Any) -> None:
+    """Reopen an item that is resolved, accepted, dismissed or stale."""
+    _make("reopen", **given)
+
+
+def _make(
+    word: str, *, item_id: str, reason: str, by: str | None, at: str | None, until: datetime | None = None
+) -> None:
+    step, actor, moment = STEPS[word], decisions.actor(by), decisions.moment(at)
     with _named(item_id) as (connection, item):
-        if not store.close(connection, item.id, resolution):
-            raise UserError(f"Item {item_id} is already closed, as {item.resolution or item.status.lower()}")
+        _require_legal(word, item)
+        transition = Transition(
+            item.id, item.status, step.status, item.status_since, moment, actor, reason, dismissed_until=until
+        )
+        with connection.transaction() as cursor:
+            if not store.move(cursor, transition):
+                raise UserError(f"Item {item_id} was changed by someone else meanwhile: look at it again")
     about = item_resolutions.dimensions_of(item.source_detail)
     name = text.in_a_line(":".join(about[0]) if about else item.title)
     more = f" and {len(about) - 1} more" if len(about) > 1 else ""
-    click.echo(f"Closed as {resolution}. {name}{more}: {_MEANS[resolution]}.")
+    means = f"it may return from {until:%Y-%m-%d} on" if until else step.means
+    click.echo(f"{step.status}. {name}{more}: {means}.")
+
+
+def _require_legal(word: str, item: Item) -> None:
+    if item.status == STEPS[word].status:
+        raise UserError(f"Item {item.id} is already {item.status}")
+    if item.is_active and word == "reopen":
+        raise UserError(f"Item {item.id} is {item.status}, so it needs no reopening")
+    if not item.is_active and word != "reopen":
+        raise UserError(f"Item {item.id} is closed, as {item.status}: `leo-telemetry items reopen` opens it again")
 
 
 @contextmanager
-def _named(item_id: str) -> Iterator[tuple[Database, store.Item]]:
+def _named(item_id: str) -> Iterator[tuple[Database, Item]]:
     """Open the database and look up an item. Raises UserError."""
     try:
         wanted = str(uuid.UUID(item_id))

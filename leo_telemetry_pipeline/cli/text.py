@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import click
@@ -41,6 +41,21 @@ def day(value: str, option: str) -> date:
         return date.fromisoformat(value)
     except ValueError:
         raise UserError(f"{option} {value!r} is not a day: write it like 2026-02-09") from None
+
+
+def moment_of(value: str, option: str) -> datetime:
+    """Parse the ISO 8601 time of an option, UTC unless it has a zone. Raises UserError, also for a future time."""
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise UserError(f"{option} {value!r} is not a time: write 2026-02-09 or 2026-02-09T12:00Z") from None
+    zone = UTC if moment.tzinfo is None else moment.tzinfo
+    # Years are compared first: near the limits of datetime, conversion to UTC overflows.
+    if moment.year < 1972:
+        raise UserError(f"{option} {value} is before any span: give a time from 1972 on")
+    if moment.year > 9990 or moment.replace(tzinfo=zone) > datetime.now(UTC) + timedelta(minutes=1):
+        raise UserError(f"{option} {value} is in the future: give a time that has passed")
+    return moment.replace(tzinfo=zone).astimezone(UTC)
 
 
 def moment(value: datetime | None) -> str | None:

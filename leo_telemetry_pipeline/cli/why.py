@@ -129,7 +129,7 @@ def _belongs_to(dimension: str, bottleneck: dict[str, Any]) -> Iterator[str]:
     if (cause := bottleneck.get("cause") or dimension) != dimension:
         yield f"Because of {cause}: leo-telemetry why {shlex.quote(cause)}"
     if item := bottleneck.get("improvement_id"):
-        yield f"Item {item}; when resolved: leo-telemetry items close {item} --as fixed, or noise, or expected"
+        yield f"Item {item}; when fixed: leo-telemetry items fixed {item} (or accept, or dismiss)"
 
 
 def _threshold(result: DimensionResult) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg2.errors
 import psycopg2.extensions
 
+from leo_telemetry_pipeline.store.items import ACTIVE, SYSTEM
 from leo_telemetry_pipeline.store.server.database import Database
 
 # Statuses of a directive that has ended; an item may then get another one.
@@ -100,14 +101,19 @@ def get(database: Database, key: str) -> Directive | None:
 
 
 def days_seen(database: Database) -> dict[str, int]:
-    """Return on how many days of window time analyses saw each item."""
+    """Return on how many days of window time analyses found each item slow in its present episode."""
     rows = database.rows(
         """
-        SELECT b.value->>'improvement_id', count(DISTINCT (r.window_end AT TIME ZONE 'UTC')::date)
-        FROM telemetry_analysis_runs AS r, jsonb_array_elements(r.output_ref->'bottlenecks') AS b
-        WHERE r.status = 'SUCCEEDED' AND b.value->>'improvement_id' IS NOT NULL
-        GROUP BY 1
-        """
+        WITH seen AS (
+            SELECT item_id, episode, window_end FROM item_occurrences WHERE verdict = 'slow'
+            UNION ALL
+            SELECT item_id, episode, window_end FROM item_events WHERE to_status = 'OPEN' AND actor = %s
+        )
+        SELECT i.id::text, count(DISTINCT (s.window_end AT TIME ZONE 'UTC')::date)
+        FROM continuous_improvements AS i JOIN seen AS s ON s.item_id = i.id AND s.episode = i.episode
+        WHERE i.status = ANY(%s) GROUP BY i.id
+        """,
+        (SYSTEM, list(ACTIVE)),
     )
     return dict(rows)
 

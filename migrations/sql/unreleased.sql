@@ -44,8 +44,6 @@ ALTER TABLE dimension_p50
 ALTER TABLE continuous_improvements
     ADD COLUMN IF NOT EXISTS resolution text CHECK (resolution IN ('fixed', 'noise', 'expected')),
     ADD COLUMN IF NOT EXISTS closed_at timestamptz;
-CREATE OR REPLACE TRIGGER continuous_improvements_closed BEFORE UPDATE OF status, resolution ON continuous_improvements
-    FOR EACH ROW EXECUTE FUNCTION telemetry_close_item();
 
 DO $$
 BEGIN

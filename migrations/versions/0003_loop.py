@@ -1,17 +1,26 @@
-"""The closed loop: directives drafted from improvement items."""
+"""The closed loop: the life of improvement items, and directives drafted from them."""
 
-from leo_telemetry_pipeline.store.server.migrations import apply, exists
+from leo_telemetry_pipeline.store.server import schema_objects
+from leo_telemetry_pipeline.store.server.migrations import apply, describe, exists, run_sql
 
 revision = "0003_loop"
 down_revision = "0002_microseconds"
 
-# Functions first: the triggers of new tables call them.
-FUNCTIONS = ("functions/telemetry_check_directive", "functions/telemetry_record_directive")
-TABLES = ("tables/strategic_directives", "tables/directive_items", "tables/directive_events")
+TABLES = (
+    "tables/item_events",
+    "tables/item_occurrences",
+    "tables/strategic_directives",
+    "tables/directive_items",
+    "tables/directive_events",
+)
 
 
 def upgrade() -> None:
-    apply(*FUNCTIONS, *(table for table in TABLES if not exists(table)))
+    apply("functions/telemetry_check_item", "functions/telemetry_record_item")
+    apply("functions/telemetry_check_directive", "functions/telemetry_record_directive")
+    apply(*(table for table in TABLES if not exists(table)))
+    run_sql(schema_objects.text("item_life"))
+    describe("tables/continuous_improvements")
 
 
 def downgrade() -> None:

@@ -19,7 +19,7 @@ from leo_telemetry_pipeline.store import folded_names, name_slices
 
 @analysis_asset(
     "findings",
-    "Opens improvement items for bottlenecks and ends the analysis run, in one transaction.",
+    "Opens, reopens and resolves improvement items, and ends the analysis run, in one transaction.",
     {"postgres"},
     after=["bottlenecks", "bottleneck_causes", "learned_baselines"],
 )
@@ -45,6 +45,7 @@ def continuous_improvements(
         mixes=tuple(one for one in LEARNED.get(analysis) if one.mix),
         slices_left_out=name_slices.left_out(analysis.database),
         lacking=judging.lacking(judged, LEARNED.get(analysis)),
+        judged=tuple(judged),
     )
     output_ref = findings.conclude(
         analysis.database,

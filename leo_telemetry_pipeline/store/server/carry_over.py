@@ -30,13 +30,12 @@ def carry_over(connection) -> None:
     if has is None or not is_unreleased(has):
         return
     objects = _objects()
-    # The script creates a trigger that calls this function.
-    apply("functions/telemetry_close_item")
-    # Both scripts come first, since the comments on today's tables name columns that they add.
+    # The scripts come before the comments on today's tables, which name columns that they add.
     run_sql(schema_objects.text("unreleased") + schema_objects.text("microseconds"))
     existing = [name for name in objects if exists(name)]
     kept = [name for name in existing if name.startswith("tables/")]
     apply(*(name for name in objects if name not in kept))
+    run_sql(schema_objects.text("item_life"))
     describe(*kept)
     if has < _CLOSED:
         for name in [*existing, *_partitions(), "tables/alembic_version"]:
