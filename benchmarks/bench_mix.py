@@ -12,14 +12,15 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from benchmarks import generate, measure, series
+from benchmarks import generate, measure, mixed_parts, series
 from benchmarks.bench_changes import at_most
 from benchmarks.measure import Budget, Options, judge, run
+from benchmarks.mixed_parts import Traces
 from benchmarks.table import Measured
 from leo_telemetry_pipeline import execution
 from leo_telemetry_pipeline.analysis import baselines, bottlenecks, judgement, levels, mixes, slices, tails
@@ -48,13 +49,17 @@ SHARE = 0.15
 
 @dataclass(frozen=True)
 class Drawn:
-    """Spans of some dimensions: number of the dimension, its slice, day and log of the duration in ms, one per span."""
+    """Spans of some dimensions: number of the dimension, its slice, day and log of the duration in ms, one per span.
+
+    ``around``: the spans around them, if they are in traces.
+    """
 
     whole: np.ndarray
     slice_: np.ndarray
     day: np.ndarray
     log_ms: np.ndarray
     slow: dict[int, int]
+    around: Traces | None = None
 
     def columns(self) -> tuple[np.ndarray, ...]:
         """Return the columns of spans."""
@@ -66,7 +71,17 @@ class Drawn:
         for whole in range(TOGETHER):
             there = np.unique(self.slice_[self.whole == whole])
             names += [("gate", f"G{whole}"), *(("gate+sd_type", f"G{whole}:v{slice_}") for slice_ in there)]
+            names += [(span_type, f"G{whole}") for span_type in ("phase", "handoff") if self.around]
         return names
+
+    def of(self, name: Dimension) -> tuple[np.ndarray, np.ndarray]:
+        """Return day and log ms of the spans of a dimension."""
+        whole, _, slice_ = name[1][1:].partition(":v")
+        if self.around and name[0] in ("phase", "handoff"):
+            _, day, ms = self.around.of(name[0], int(whole))
+            return day, np.log(ms)
+        at = np.flatnonzero((self.whole == int(whole)) & ((self.slice_ == int(slice_)) if slice_ else True))
+        return self.day[at], self.log_ms[at]
 
 
 def drawn(rng: np.random.Generator, *, correlation: float = 0.0, slow: float | None = None) -> Drawn:
@@ -117,13 +132,11 @@ def _shares(rng: np.random.Generator, *, is_any: bool) -> tuple[np.ndarray, np.n
 def rows_of(spans: Drawn, dimensions: Sequence[Dimension]) -> Rows:
     """Return the history of some dimensions, as the store reads it."""
     dimension, day, bucket = [], [], []
-    of_span = np.ceil(spans.log_ms / np.log(GAMMA)).astype(np.int64)
     for place, name in enumerate(dimensions):
-        whole, _, slice_ = name[1][1:].partition(":v")
-        at = np.flatnonzero((spans.whole == int(whole)) & ((spans.slice_ == int(slice_)) if slice_ else True))
-        dimension.append(np.full(len(at), place))
-        day.append(spans.day[at])
-        bucket.append(of_span[at])
+        days, log_ms = spans.of(name)
+        dimension.append(np.full(len(days), place))
+        day.append(days)
+        bucket.append(np.ceil(log_ms / np.log(GAMMA)).astype(np.int64))
     at = (np.concatenate(dimension) * DAYS + np.concatenate(day)) * BUCKETS + np.concatenate(bucket)
     cells, counts = np.unique(at, return_counts=True)
     rows, buckets = np.divmod(cells, BUCKETS)
@@ -155,10 +168,12 @@ def judged(spans: Drawn, days: int = WEEK) -> list[Judgement]:
     rows = [rows_of(spans, [slice_ for _, slice_ in candidates])] if candidates else []
     start = date_of(series.MONDAY + PAST + days - WEEK)
     settled = mixes.settled(latest, of, candidates, rows, date_of(series.MONDAY), start, GAMMA)
-    compared = slices.like_wholes(settled, of, {"gate+sd_type"})
-    slow = [one.dimension for one in compared if one.tail and one.tail.outcome == "bottleneck"]
+    slow = [one.dimension for one in settled if one.tail and one.tail.outcome == "bottleneck"]
     history = [rows_of(spans, slow)] if slow else []
-    return tails.with_slow_calls(compared, slow, history, (date_of(series.MONDAY), start), GAMMA)
+    settled = tails.with_slow_calls(settled, slow, history, (date_of(series.MONDAY), start), GAMMA)
+    if spans.around:
+        settled = mixed_parts.with_mixed_parts(settled, spans.around, PAST + days)
+    return slices.like_wholes(settled, of, {"gate+sd_type"})
 
 
 def _is_slow(one: Judgement) -> bool:
@@ -182,6 +197,45 @@ def mixes_only(rng: np.random.Generator, options: Options, seed: str) -> Iterato
     share = 100 * said / max(rose, 1) if rose else 100.0
     least = Budget(95 - (20 if options.quick else 0), "%", at_least=True, timed=False)
     yield judge(f"called mix, of {rose} over their threshold: {what}", share, "%", least, options)
+
+
+def mixed_parts_only(rng: np.random.Generator, options: Options, seed: str) -> Iterator[Measured]:
+    """Measure what is said of phases and handoffs around gates of which only shares change."""
+    count = TOGETHER if options.quick else 200
+    items = said = rose = 0
+    for _ in range(count // TOGETHER):
+        spans = within_traces(rng, drawn(rng))
+        found = {one.dimension: one for one in judged(spans)}
+        for whole in range(TOGETHER):
+            items += any(_is_slow(one) for name, one in found.items() if name[1].partition(":")[0] == f"G{whole}")
+            outcomes = [found[kind, f"G{whole}"].outcome for kind in ("phase", "handoff")]
+            said += outcomes.count("mix")
+            rose += outcomes.count("mix") + outcomes.count("bottleneck")
+    what = f"{count} histories with a phase and a handoff around the slices, of which only the shares change; {seed}"
+    yield judge(f"items: {what}", 100 * items / count, "%", at_most(0.01, count, options), options)
+    share = 100 * said / rose if rose else 100.0
+    least = Budget(95 - (20 if options.quick else 0), "%", at_least=True, timed=False)
+    yield judge(f"called mix, of {rose} that would be bottlenecks: {what}", share, "%", least, options)
+
+
+def slow_parts(rng: np.random.Generator, options: Options, seed: str) -> Iterator[Measured]:
+    """Measure how often the one slice that gets slower below a phase and a handoff is found, and not called a mix."""
+    count = TOGETHER if options.quick else 200
+    found = 0
+    for _ in range(count // TOGETHER):
+        spans = within_traces(rng, drawn(rng, slow=2.0))
+        outcomes = {one.dimension: one.outcome for one in judged(spans)}
+        found += sum(
+            outcomes["gate+sd_type", f"G{whole}:v{slice_}"] == "bottleneck" for whole, slice_ in spans.slow.items()
+        )
+    what = f"slices x 2 that are found below a phase and a handoff while shares change: {count}; {seed}"
+    least = Budget(95 - (20 if options.quick else 0), "%", at_least=True, timed=False)
+    yield judge(what, 100 * found / count, "%", least, options)
+
+
+def within_traces(rng: np.random.Generator, spans: Drawn) -> Drawn:
+    """Return the spans with phases and handoffs around them."""
+    return replace(spans, around=mixed_parts.around(rng, *spans.columns()))
 
 
 def _is_over(one: Judgement) -> bool:
@@ -275,6 +329,8 @@ def measurements(options: Options) -> Iterator[Measured]:
     rng = np.random.default_rng(seed)
     yield from mixes_only(rng, options, f"seed {seed}")
     yield from slow_slices(rng, options, f"seed {seed}")
+    yield from mixed_parts_only(rng, options, f"seed {seed}")
+    yield from slow_parts(rng, options, f"seed {seed}")
     yield from slow_hosts(rng, options, f"seed {seed}")
     yield from by_pipeline(rng, options, f"seed {seed}")
 

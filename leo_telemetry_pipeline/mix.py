@@ -23,12 +23,14 @@ class Share:
 class Mix:
     """Changed shares of the values of ``attribute``, the largest change first, which explain a rise.
 
-    ``reweighted``: the ratio of the P50s if the shares had stayed.
+    ``reweighted``: the ratio of the P50s if the shares had stayed. ``parts``: the span types and names of the spans
+    below whose mixes changed, the largest effect first; the shares are those of the first. Empty: its own spans' mix.
     """
 
     attribute: str
     reweighted: float
     shares: tuple[Share, ...]
+    parts: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -37,4 +39,5 @@ class Mix:
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> "Mix":
         """Return the mix whose JSON form this is."""
-        return cls(kept["attribute"], kept["reweighted"], tuple(Share(**share) for share in kept["shares"]))
+        shares = tuple(Share(**share) for share in kept["shares"])
+        return cls(kept["attribute"], kept["reweighted"], shares, tuple(kept.get("parts", ())))

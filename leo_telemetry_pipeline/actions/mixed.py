@@ -14,4 +14,6 @@ def line(mix: Mix) -> str:
     shares = [f"{share.value} {share.before:.0%} to {share.since:.0%}" for share in mix.shares[:MOST_SHARES]]
     more = f" and {len(mix.shares) - MOST_SHARES} more" if len(mix.shares) > MOST_SHARES else ""
     words = f"{', '.join(shares)}{more}; with the former shares {ratio(mix.reweighted)}"
-    return f"the mix of {mix.attribute} changed: {words}".replace("%", " %")
+    of = f" in {mix.parts[0]}" if mix.parts else ""
+    others = f", and so did the mix of {', '.join(mix.parts[1:])}" if mix.parts[1:] else ""
+    return f"the mix of {mix.attribute}{of} changed: {words}".replace("%", " %") + others

@@ -6,7 +6,7 @@ trace (critical_path), which dimensions share a cause (causes). Charges that may
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from leo_telemetry_pipeline.analysis import links
 from leo_telemetry_pipeline.analysis.critical_path import Forest, rows_of
 from leo_telemetry_pipeline.analysis.places import (
     CALL,
+    MIX,
     OWN,
     QUEUE,
     Charge,
@@ -48,8 +49,9 @@ class AddedPart:
     """One part of the added time; ``share`` is 0 to 1.
 
     ``kind``: ``span`` (a span below), ``own`` (the dimension's own work), ``queue`` (waiting for ``key`` to begin),
-    ``wait`` (for a person) or ``call`` (between client and server spans). ``calls_*``: mean number of calls per
-    span of the dimension; ``is_called_more``: significantly. ``note``: explains own time.
+    ``wait`` (for a person), ``call`` (between client and server spans) or ``mix`` (in ``key``, which did not get
+    slower, but consists of other work). ``calls_*``: mean number of calls per span of the dimension;
+    ``is_called_more``: significantly. ``note``: explains own time. ``ms``: added per span of the dimension, on average.
     """
 
     kind: str
@@ -59,13 +61,15 @@ class AddedPart:
     calls_after: float
     note: str = ""
     is_called_more: bool = False
+    ms: float = 0.0
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """Why a dimension's judged time grew by ``added_ms``, the difference of medians (``mean_ms``: of means).
+    """Why a dimension's judged time grew by ``added_ms``, the difference of medians.
 
-    ``parts``: largest first; empty if no part got significantly slower.
+    ``parts``: largest first; empty if no part got significantly slower. ``mean_ms``: the difference of the trimmed
+    means, of which they are parts.
     """
 
     dimension_type: str
@@ -83,22 +87,25 @@ def attribute(
     dimension_type: str,
     dimension_key: str,
     ends: Mapping[links.Link, str] | None = None,
+    mixed: Collection[str] = (),
 ) -> Attribution | None:
     """Attribute the added time of a dimension's spans since the baseline; None if a side has no spans.
 
-    ``ends``: the result of ``links.ends`` for both sides, if known.
+    ``ends``: the result of ``links.ends`` for both sides, if known. ``mixed``: types and names of the spans that only
+    consist of other work than before.
     """
     rows = [rows_of(trees, dimension_type, dimension_key) for trees in (window, baseline)]
     if not all(rows):
         return None
     judged = [trees.judged[found] for trees, found in zip((window, baseline), rows, strict=True)]
     added = float(np.median(judged[0]) - np.median(judged[1]))
-    mean = float(judged[0].mean() - judged[1].mean())
+    middle = [_middle(times) for times in judged]
+    mean = float(judged[0][middle[0]].mean() - judged[1][middle[1]].mean())
     parts: tuple[AddedPart, ...] = ()
     if added > 0 or mean > 0:
         services = {*window.services, *baseline.services} - {""}
-        places = Places(services, ends or links.ends(window, baseline))
-        kept = [np.array(found)[_middle(times)] for found, times in zip(rows, judged, strict=True)]
+        places = Places(services, ends or links.ends(window, baseline), mixed)
+        kept = [np.array(found)[at] for found, at in zip(rows, middle, strict=True)]
         records = [
             records_of(trees, found.tolist(), places) for trees, found in zip((window, baseline), kept, strict=True)
         ]
@@ -146,6 +153,8 @@ def _name(part: AddedPart) -> str:
     if part.kind == OWN:
         note = f" ({part.note})" if part.note and part.share >= MOSTLY else ""
         return (f"own time in {service}" if service else "own time") + note
+    if part.kind == MIX:
+        return f"another mix of work in {within}"
     often = f" ({part.calls_after:.1f} calls, were {part.calls_before:.1f})" if part.is_called_more else ""
     return f"{within}{often}"
 
@@ -185,7 +194,9 @@ def _parts(before: PlaceSums, after: PlaceSums, places: Places) -> tuple[AddedPa
     tested = min(len(before.awaited), len(after.awaited)) >= LEAST_TO_TEST
     limit = SEPARATED if tested else 0.0
     least = LEAST_SHARE * max(ms for ms, _ in sums.values())
-    kept = {name: ms for name, (ms, variance) in sums.items() if ms > max(limit * math.sqrt(variance), least, 0.0)}
+    # That a mix changed is known from many more spans than these.
+    errors = {name: 0.0 if name[0] == MIX else limit * math.sqrt(variance) for name, (_, variance) in sums.items()}
+    kept = {name: ms for name, (ms, _) in sums.items() if ms > max(errors[name], least, 0.0)}
     forks = places.forks(before, after)
     for fork in {fork for fork in forks if fork >= 0}:
         at = [place for place, found in enumerate(forks) if found == fork]
@@ -241,7 +252,7 @@ def _shares(
         old, new = (float(side.calls[at].sum()) for side in (before, after))
         note = _around(at, before, after, places) if kind == OWN else ""
         is_more = any(_is_called_more(before, after, place) for place in at)
-        found.append(AddedPart(kind, key, float(ms / total), old, new, note, is_more))
+        found.append(AddedPart(kind, key, float(ms / total), old, new, note, is_more, float(ms)))
     return tuple(sorted(found, key=lambda part: (-part.share, part.kind, part.key)))
 
 

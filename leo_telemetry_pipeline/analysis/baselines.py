@@ -19,6 +19,7 @@ from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST, ChangePoint, da
 from leo_telemetry_pipeline.analysis.levels import (
     ACCEPTED_LEAST,
     DAYS_LEAST,
+    LAST_MIX,
     LEVEL_LEAST,
     MIXED_SINCE,
     SETTLED_DAYS,
@@ -48,7 +49,8 @@ def learn(
         of_dimension = before.pop(history.name, None)
         baseline = of_history(history, changed.get(history.name, ()), of_dimension)
         if baseline:
-            learned[history.name] = tails.with_tail(history, baseline, of_dimension)
+            baseline = tails.with_tail(history, baseline, of_dimension)
+            learned[history.name] = _with_last_mix(baseline, of_dimension)
     learned |= {name: _as_kept(baseline) for name, baseline in before.items()}
     return dict(sorted(learned.items()))
 
@@ -145,6 +147,12 @@ def _moved_by(history: History, kept: Baseline, last: np.ndarray, *, is_later: b
         return "improved"
     is_finer = history.resolution_ms < kept.resolution_ms
     return "settling" if is_finer and abs(np.log(ratio)) < np.log(RATIO_LEAST) else None
+
+
+def _with_last_mix(baseline: Baseline, kept: Baseline | None) -> Baseline:
+    if kept is None or LAST_MIX not in kept.evidence:
+        return baseline
+    return replace(baseline, evidence={**baseline.evidence, LAST_MIX: kept.evidence[LAST_MIX]})
 
 
 def _as_kept(kept: Baseline) -> Baseline:

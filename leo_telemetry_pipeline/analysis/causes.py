@@ -5,7 +5,7 @@ Belongs here: choosing causes from attributions, and grouping bottlenecks by cau
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -14,7 +14,7 @@ import numpy as np
 from leo_telemetry_pipeline.analysis import links, noise, shared_values
 from leo_telemetry_pipeline.analysis.attribution import Attribution, attribute
 from leo_telemetry_pipeline.analysis.critical_path import Forest, attribute_of
-from leo_telemetry_pipeline.analysis.places import OWN, SPAN
+from leo_telemetry_pipeline.analysis.places import MIX, OWN, SPAN
 from leo_telemetry_pipeline.analysis.services import SERVICE, plain
 from leo_telemetry_pipeline.analysis.shared_values import Slowed, Value
 from leo_telemetry_pipeline.dimension import Bottleneck, Dimension
@@ -50,7 +50,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Cause:
-    """A common cause: work in spans of ``key`` (kind ``span``), waiting in their queue, or waiting for a person.
+    """A common cause: work in spans of ``key`` (kind ``span``), its mix, its queue, or waiting for a person.
 
     ``only``: the attribute and value it is confined to. ``representative``: the first of ``members``, which names the
     cause. ``value``: the attribute value of the slower spans, whatever their names.
@@ -84,14 +84,14 @@ def causes_of(
 
 
 def explain(
-    slow: Sequence[Bottleneck], window: Forest, baseline: Forest
+    slow: Sequence[Bottleneck], window: Forest, baseline: Forest, mixed: Collection[str] = ()
 ) -> tuple[dict[Dimension, Attribution | None], dict[str, Value], Shared]:
     """Attribute the added time of bottlenecks between two sets of traces.
 
     Also find causes confined to a value (``only_of``), and values that slow spans share (``shared_values.slowing``).
+    ``mixed``: types and names of the spans that only consist of other work than before.
     """
-    ends = links.ends(window, baseline)
-    attributions = {each.dimension: attribute(window, baseline, *each.dimension, ends) for each in slow}
+    attributions = attributed(slow, window, baseline, mixed)
     keys = {key for each in slow for _, key, _ in _explained(each, attributions)}
     names = {each.dimension_type.partition("+")[2] for each in slow} - {""} or {"sd_type"}
     only = {}
@@ -100,6 +100,14 @@ def explain(
             if value := only_of(window, baseline, key, name):
                 only[key] = (name, value)
     return attributions, only, shared_values.slowing(window, baseline, [plain(key)[0] for key in keys])
+
+
+def attributed(
+    slow: Sequence[Bottleneck], window: Forest, baseline: Forest, mixed: Collection[str] = ()
+) -> dict[Dimension, Attribution | None]:
+    """Attribute the added time of bottlenecks between two sets of traces."""
+    ends = links.ends(window, baseline)
+    return {each.dimension: attribute(window, baseline, *each.dimension, ends, mixed) for each in slow}
 
 
 def group(
@@ -218,7 +226,7 @@ def _added(after: np.ndarray, before: np.ndarray) -> tuple[float, float]:
 
 
 def _explained(slow: Bottleneck, attributions: Mapping[Dimension, Attribution | None]) -> list[Part]:
-    """Return kind, key and share of a bottleneck's parts, largest first.
+    """Return kind, key and share of a bottleneck's parts, largest first; a changed mix only if there is no other.
 
     Falls back to the parts of its gate or handoff, then to the bottleneck itself.
     """
@@ -230,8 +238,9 @@ def _explained(slow: Bottleneck, attributions: Mapping[Dimension, Attribution | 
     for dimension in (slow.dimension, (span_type, name)):
         found = attributions.get(dimension)
         if found and found.parts:
+            slower = [part for part in found.parts if part.kind != MIX] or found.parts
             # Own time counts as time in spans of this dimension, as it does for bottlenecks above it.
-            return [(SPAN if part.kind == OWN else part.kind, part.key, part.share) for part in found.parts]
+            return [(SPAN if part.kind == OWN else part.kind, part.key, part.share) for part in slower]
     return [(SPAN, f"{span_type}:{name}", 1.0)]
 
 

@@ -33,6 +33,8 @@ TAIL_SPANS_LEAST = 5
 TAIL_STEPS_LEAST = 20
 # Evidence of a baseline: the day since which the mix of work is another one.
 MIXED_SINCE = "mixed_since"
+# The same day with the mix, kept when the baseline has followed it: dimensions above may follow later.
+LAST_MIX = "last_mix"
 
 
 @dataclass(frozen=True)

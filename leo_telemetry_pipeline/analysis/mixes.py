@@ -15,7 +15,7 @@ import numpy as np
 
 from leo_telemetry_pipeline.analysis.causes import BEFORE, NEAR
 from leo_telemetry_pipeline.analysis.changes import day_number
-from leo_telemetry_pipeline.analysis.levels import MIXED_SINCE
+from leo_telemetry_pipeline.analysis.levels import LAST_MIX, MIXED_SINCE
 from leo_telemetry_pipeline.analysis.slices import Slices, value_of
 from leo_telemetry_pipeline.daily_rows import ZERO_BUCKET, Rows
 from leo_telemetry_pipeline.dimension import Baseline, Dimension, Judgement
@@ -142,9 +142,14 @@ def remembered(judged: Iterable[Judgement]) -> list[Judgement]:
 
 def _marked(one: Judgement, baseline: Baseline) -> Baseline:
     others = {name: value for name, value in baseline.evidence.items() if name != MIXED_SINCE}
-    if one.mix is None or one.onset_day is None:
+    # The baseline has one tail, and follows the mix of either if the other is not slow.
+    mixed = one if one.mix or one.outcome != "ok" else one.tail
+    if mixed is None or mixed.mix is None or mixed.onset_day is None:
         return replace(baseline, evidence=others)
-    return replace(baseline, evidence={MIXED_SINCE: one.onset_day.isoformat(), **baseline.evidence})
+    evidence = {MIXED_SINCE: mixed.onset_day.isoformat(), **baseline.evidence}
+    if not mixed.mix.parts:
+        evidence[LAST_MIX] = {"since": evidence[MIXED_SINCE], "mix": mixed.mix.as_json()}
+    return replace(baseline, evidence=evidence)
 
 
 def explanation(

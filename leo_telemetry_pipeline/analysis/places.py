@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from leo_telemetry_pipeline.analysis.critical_path import WAIT, Forest, walk
-from leo_telemetry_pipeline.analysis.services import labelled
+from leo_telemetry_pipeline.analysis.services import labelled, plain
 
-SPAN, OWN, QUEUE, WAITING, CALL = "span", "own", "queue", "wait", "call"
+SPAN, OWN, QUEUE, WAITING, CALL, MIX = "span", "own", "queue", "wait", "call", "mix"
 
 # Added before taking logarithms, so that zero and nearly zero are similar.
 LEAST_CHOSEN = 0.01
@@ -71,9 +71,16 @@ class Places:
 
     With several ``services``, spans of one key in two of them are two places, as are their calls to two of them.
     ``links``: caller and callee of the places that are calls. ``ends``: what explains the time of a link.
+    ``mixed``: types and names of spans whose mix changed; ``within``: by place, the outermost of them at or above it,
+    empty for none.
     """
 
-    def __init__(self, services: Collection[str] = (), ends: Mapping[tuple[str, str], str] | None = None) -> None:
+    def __init__(
+        self,
+        services: Collection[str] = (),
+        ends: Mapping[tuple[str, str], str] | None = None,
+        mixed: Collection[str] = (),
+    ) -> None:
         self.is_named = len(services) > 1
         self.ends = ends or {}
         self.numbers: dict[tuple[int, str, str], int] = {}
@@ -82,6 +89,8 @@ class Places:
         self.kinds: list[str] = []
         self.links: dict[int, tuple[str, str]] = {}
         self.is_parallel: set[int] = set()
+        self.mixed = mixed
+        self.within: list[str] = []
 
     def number(self, above: int, trees: Forest, row: int) -> int:
         """Return the number of the place of a span below the place ``above`` (-1 for the top)."""
@@ -92,6 +101,9 @@ class Places:
             self.above.append(above)
             self.keys.append(key)
             self.kinds.append(OWN if above < 0 else WAITING if trees.types[row] == WAIT else SPAN)
+            outer = self.within[above] if above >= 0 else ""
+            is_mixed = above >= 0 and plain(key)[0] in self.mixed
+            self.within.append(outer or (plain(key)[0] if is_mixed else ""))
             if callee:
                 self.links[number] = service, callee
         return number
@@ -101,7 +113,12 @@ class Places:
         names = list(zip(self.kinds, self.keys, strict=True))
         for place, link in self.links.items():
             names[place] = CALL, self.ends[link]
-        return names
+        return [(MIX, mixed) if mixed else name for name, mixed in zip(names, self.within, strict=True)]
+
+    def outside(self, names: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return the kind and key by place of what a changed mix explains only below its spans: waiting and calls."""
+        mixes = [self.within[above] if above >= 0 else "" for above in self.above]
+        return [(MIX, mixed) if mixed else name for name, mixed in zip(names, mixes, strict=True)]
 
     def is_ours(self) -> list[bool]:
         """Return for each place whether its time is judged; a wait directly below the dimension is not."""
@@ -199,13 +216,14 @@ def charges_of(before: PlaceSums, after: PlaceSums, places: Places) -> tuple[lis
         part = (old.part + new.part) / 2
         slower = ours * calls * part * (new.per_call - old.per_call)
         variance = (calls * part) ** 2 * (new.variance + old.variance)
-        names = places.own() if name == "own" else [(QUEUE, key) for key in places.keys]
+        names = places.own() if name == "own" else places.outside([(QUEUE, key) for key in places.keys])
         charges += [Charge(*at, *row) for at, *row in zip(names, range(len(ours)), slower, variance, strict=True)]
         moved += ours * calls * (old.per_call + new.per_call) / 2 * (new.part - old.part)
         weight += ours * (old.per_call * old.part + new.per_call * new.part) / 2
     often, variance = _called_more(before, after, weight, places.above)
     kinds = [SPAN if kind == OWN else kind for kind in places.kinds]
-    charges += [Charge(*row) for row in zip(kinds, places.keys, range(len(ours)), often, variance, strict=True)]
+    names = places.outside(list(zip(kinds, places.keys, strict=True)))
+    charges += [Charge(*at, *row) for at, *row in zip(names, range(len(ours)), often, variance, strict=True)]
     return charges, moved
 
 

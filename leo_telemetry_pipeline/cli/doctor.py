@@ -13,7 +13,6 @@ from pathlib import Path
 
 import click
 
-from leo_telemetry_pipeline.actions.items import lasted
 from leo_telemetry_pipeline.cli import text, verdicts
 from leo_telemetry_pipeline.cli.claude import installed_hooks
 from leo_telemetry_pipeline.cli.claude.installed_hooks import Hooks
@@ -141,7 +140,7 @@ def _collection(facts: Facts) -> Verdict:
     if facts.newest_span is None:
         return Verdict("collection", f"no spans yet{quarantined}", "leo-telemetry import FILE...")
     age = facts.now - facts.newest_span
-    state = f"newest span stored {lasted(age.total_seconds())} ago{quarantined}"
+    state = f"newest span stored {text.lasted(age.total_seconds())} ago{quarantined}"
     return Verdict("collection", state, "" if age < FEW_DAYS else "check that the programs that record spans still run")
 
 
@@ -233,7 +232,7 @@ def _queue(facts: Facts) -> Verdict:
         running = [run for run in facts.waiting if run.status == "RUNNING"]
         return Verdict("queue", "an analysis is running" if running else "empty")
     waited = facts.now - queued[0].triggered_at
-    state = f"{len(queued)} queued, the oldest for {lasted(waited.total_seconds())}"
+    state = f"{len(queued)} queued, the oldest for {text.lasted(waited.total_seconds())}"
     return Verdict("queue", state, "" if waited < LONG_QUEUE else "leo-telemetry worker --once")
 
 
@@ -269,7 +268,7 @@ def _last_analysis(facts: Facts) -> Verdict:
     found = f"{facts.last.findings_count} bottleneck(s)"
     if facts.last.reason_code == "INSUFFICIENT_DATA":
         found = "not enough data yet, see `leo-telemetry findings`"
-    state = f"the last one covers up to {lasted(age.total_seconds())} ago: {found}"
+    state = f"the last one covers up to {text.lasted(age.total_seconds())} ago: {found}"
     return Verdict("analysis", state, "" if age < facts.stale_after else "leo-telemetry analyze")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from leo_telemetry_pipeline.actions import mixed
-from leo_telemetry_pipeline.actions.items import allowed, calls_are_slow, explanations, lasted, milliseconds, ratio_of
+from leo_telemetry_pipeline.actions.items import allowed, calls_are_slow, explanations, milliseconds, ratio_of
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.dimension import OTHER_KEYS
 from leo_telemetry_pipeline.mix import Mix
@@ -121,10 +121,10 @@ def _pending(state: FindingsInputs) -> list[str]:
     lines = []
     for run in state.waiting:
         if run.status == "RUNNING":
-            lines.append(f"  Analysis running ({lasted(_since(state, run.started_at))})")
+            lines.append(f"  Analysis running ({text.lasted(_since(state, run.started_at))})")
         else:
             waited = _since(state, run.triggered_at)
-            lines.append(f"  Analysis queued ({lasted(waited)} ago)")
+            lines.append(f"  Analysis queued ({text.lasted(waited)} ago)")
             if waited > SLOW_START.total_seconds():
                 lines.append(
                     "  No worker has claimed it: run `leo-telemetry worker --once`, or see `leo-telemetry doctor`"
@@ -136,7 +136,7 @@ def _pending(state: FindingsInputs) -> list[str]:
             f"  Last attempt {failed.status} ({text.age(failed.finished_at or failed.triggered_at, state.now)}): {why}"
         )
     if state.last_span is not None and state.now - state.last_span > SILENCE:
-        lines.append(f"  No spans for {lasted(_since(state, state.last_span))}: is collection still on?")
+        lines.append(f"  No spans for {text.lasted(_since(state, state.last_span))}: is collection still on?")
     return lines
 
 
@@ -180,7 +180,7 @@ def _details(bottleneck: dict[str, Any], others: Sequence[dict[str, Any]]) -> li
     name = f"{bottleneck['dimension_type']}:{bottleneck['dimension_key']}"
     lost = bottleneck.get("lost_ms_a_week") or 0.0
     members = [other for other in others if other is not bottleneck and other.get("cause") == name]
-    lines = [f"{lasted(lost / 1000)} lost per week", *explanations({**bottleneck, "members": members})]
+    lines = [f"{text.lasted(lost / 1000)} lost per week", *explanations({**bottleneck, "members": members})]
     normal = f"Up to {allowed(bottleneck['multiplier'])} of its {bottleneck['baseline_source']} baseline is normal; "
     lines.append(f"{'' if bottleneck.get('slow_calls') else normal}{bottleneck['sample_count']} spans")
     lines.append(f"Slowest traces: {', '.join(bottleneck.get('evidence_trace_ids') or ['none'])}")

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from leo_telemetry_pipeline.actions.item_detail import Known, known_of
-from leo_telemetry_pipeline.actions.items import allowed, explanations, lasted, milliseconds, ratio_of, worded
+from leo_telemetry_pipeline.actions.items import allowed, explanations, milliseconds, ratio_of, worded
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.store.items import Event, Item
 
@@ -108,5 +108,5 @@ _NUMBERS: tuple[tuple[str, str, dict[str, Callable[[Any], str]]], ...] = (
     ("baseline", ", ", {"baseline_p50_ms": milliseconds, "baseline_source": str}),
     ("normal", "", {"multiplier": lambda multiplier: f"up to {allowed(multiplier)} of the baseline"}),
     ("observed", ": ", {"observed_p50_ms": milliseconds, "ratio": str}),
-    ("lost", "", {"lost_ms_a_week": lambda lost: f"{lasted(lost / 1000)} per week"}),
+    ("lost", "", {"lost_ms_a_week": lambda lost: f"{text.lasted(lost / 1000)} per week"}),
 )

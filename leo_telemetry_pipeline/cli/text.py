@@ -9,9 +9,12 @@ from typing import Any
 
 import click
 
+from leo_telemetry_pipeline.actions import items
 from leo_telemetry_pipeline.actions.inert import in_a_line
 from leo_telemetry_pipeline.cli import output
 from leo_telemetry_pipeline.errors import UserError
+
+lasted = items.lasted
 
 
 def as_json(value: Any) -> None:

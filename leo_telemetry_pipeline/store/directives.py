@@ -94,6 +94,21 @@ def live(database: Database) -> list[Directive]:
     return _read(database, "WHERE NOT d.status = ANY(%s) ORDER BY d.created_at, d.sd_key", (list(ENDED),))
 
 
+def without_active_items(database: Database) -> list[str]:
+    """Return the keys of live directives none of whose items is active."""
+    rows = database.rows(
+        """
+        SELECT d.sd_key FROM strategic_directives AS d
+        WHERE NOT d.status = ANY(%s) AND NOT EXISTS (
+            SELECT FROM directive_items AS i JOIN continuous_improvements AS c ON c.id = i.item_id
+            WHERE i.directive_id = d.id AND c.status = ANY(%s))
+        ORDER BY 1
+        """,
+        (list(ENDED), list(ACTIVE)),
+    )
+    return [key for (key,) in rows]
+
+
 def get(database: Database, key: str) -> Directive | None:
     """Return the directive with a key or id, or None."""
     found = _read(database, "WHERE d.sd_key = %s OR d.id::text = %s", (key, key))

@@ -4,8 +4,9 @@ Belongs here: statements on ``workflow_open_spans``.
 Does not: ended spans (spans), when a span is announced (writer.open_operations).
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from leo_telemetry_pipeline.span import Span
@@ -20,7 +21,10 @@ _ANNOUNCED = ("trace_id", "span_id", "parent_span_id", "span_type", "span_name",
 
 @dataclass(frozen=True)
 class OpenSpan:
-    """Operation in progress: open for ``open_s`` seconds, with its last heartbeat ``silent_s`` seconds ago."""
+    """Operation in progress: open for ``open_s`` seconds, with its last heartbeat ``silent_s`` seconds ago.
+
+    ``waited_s``: the time of it that its child spans of type ``wait`` have taken so far.
+    """
 
     trace_id: str
     span_id: str
@@ -34,6 +38,7 @@ class OpenSpan:
     pid: int
     open_s: float
     silent_s: float
+    waited_s: float = 0.0
 
 
 def announce(
@@ -85,7 +90,19 @@ def running(database: Database) -> list[OpenSpan]:
             ([row[0] for row in rows], [row[1] for row in rows], [row[-1] for row in rows]),
         )
         ended = set(cursor.fetchall())
-    return [OpenSpan(*row[:-1]) for row in rows if (row[0], row[1], row[-1]) not in ended]
+        cursor.execute(
+            "SELECT trace_id::text, parent_span_id::text,"
+            " coalesce(sum(coalesce(duration_ms, end_time_ms - start_time_ms)) / 1000.0, 0)::double precision"
+            " FROM workflow_trace_log WHERE span_type = 'wait' AND trace_id = ANY(%s::uuid[])"
+            " AND parent_span_id = ANY(%s::uuid[]) AND start_time_ms >= %s GROUP BY 1, 2",
+            ([row[0] for row in rows], [row[1] for row in rows], min((row[-1] for row in rows), default=0)),
+        )
+        waited = defaultdict(float, {(trace, parent): seconds for trace, parent, seconds in cursor.fetchall()})
+    opened = [OpenSpan(*row[:-1]) for row in rows if (row[0], row[1], row[-1]) not in ended]
+    for span in opened:
+        if span.span_type == "wait":
+            waited[span.trace_id, span.parent_span_id] += span.open_s
+    return [replace(span, waited_s=waited[span.trace_id, span.span_id]) for span in opened]
 
 
 def sweep(database: Database) -> int:

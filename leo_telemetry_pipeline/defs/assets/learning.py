@@ -1,7 +1,7 @@
 """Asset ``learned_baselines``: the learned baseline of each dimension, and its window judged against it.
 
-Belongs here: reading days and earlier baselines. Does not: learning (analysis.baselines), judging
-(analysis.judgement), configured thresholds, which take precedence (assets.bottlenecks).
+Belongs here: reading days, earlier baselines, and traces around mixed parts. Does not: learning (analysis.baselines),
+judging (analysis.judgement), configured thresholds, which take precedence (assets.bottlenecks).
 """
 
 from collections import Counter
@@ -12,10 +12,11 @@ import dagster as dg
 import numpy as np
 
 from leo_telemetry_pipeline.actions import item_resolutions
-from leo_telemetry_pipeline.analysis import baselines, judgement, levels, mixes, slices, tails
+from leo_telemetry_pipeline.analysis import baselines, causes, judgement, levels, mixed_parts, mixes, slices, tails
 from leo_telemetry_pipeline.analysis.changes import day_number
 from leo_telemetry_pipeline.analysis.levels import DailyP50s
-from leo_telemetry_pipeline.defs.assets import history, p50s
+from leo_telemetry_pipeline.analysis.slices import Slices
+from leo_telemetry_pipeline.defs.assets import compared_traces, history, p50s
 from leo_telemetry_pipeline.defs.assets.asset import AssetValue, analysis_asset
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.defs.ui import markdown_tables
@@ -65,8 +66,12 @@ def learned_baselines(
     changes = levels.change_points(days)
     learned = baselines.learn(days, changes, _remembered(analysis))
     written = thresholds.multipliers(database, list(learned))
-    judged = _with_mixes(analysis, judgement.judge(days, changes, learned, window.start, window.end, written))
-    judged = _with_slow_calls(analysis, judged)
+    judged = judgement.judge(days, changes, learned, window.start, window.end, written)
+    of = slices.slices_of([one.dimension for one in judged])
+    judged = _with_slow_calls(analysis, _with_mixes(analysis, judged, of))
+    for is_minority in (False, True):
+        judged = _with_mixed_parts(analysis, judged, is_minority=is_minority)
+    judged = slices.like_wholes(mixes.remembered(judged), of, name_slices.types(database))
     LEARNED.put(analysis, judged)
     moved = Counter(one.moved for one in learned.values())
     yield dg.MaterializeResult(
@@ -78,16 +83,30 @@ def learned_baselines(
     )
 
 
-def _with_mixes(analysis: Analysis, judged: list[Judgement]) -> list[Judgement]:
-    """Return the judgements, with the changed mixes, and the slices that are only slow like their dimension."""
-    database, days = analysis.database, history.learned_from(analysis.window)
-    of = slices.slices_of([one.dimension for one in judged])
-    if candidates := mixes.candidates(judged, of):
-        read = [slice_ for _, slice_ in candidates]
-        rows = list(daily.read(database, days, read, history.seen(analysis), history.uncounted(analysis)))
-        first, start = days.start.date(), analysis.window.start.date()
-        judged = mixes.settled(judged, of, candidates, rows, first, start, histograms.GAMMA)
-    return slices.like_wholes(mixes.remembered(judged), of, name_slices.types(database))
+def _with_mixes(analysis: Analysis, judged: list[Judgement], of: Slices) -> list[Judgement]:
+    candidates = mixes.candidates(judged, of)
+    if not candidates:
+        return judged
+    days, read = history.learned_from(analysis.window), [slice_ for _, slice_ in candidates]
+    rows = list(daily.read(analysis.database, days, read, history.seen(analysis), history.uncounted(analysis)))
+    first, start = days.start.date(), analysis.window.start.date()
+    return mixes.settled(judged, of, candidates, rows, first, start, histograms.GAMMA)
+
+
+def _with_mixed_parts(analysis: Analysis, judged: list[Judgement], *, is_minority: bool) -> list[Judgement]:
+    """Return the judgements, with the mixes of spans below that make dimensions slow."""
+    slow, found = mixed_parts.slow(judged, is_minority=is_minority), {}
+    parts_since = {onset: mixed_parts.parts(judged, onset) for onset in {each.onset_day for each in slow}}
+    explainable = [each for each in slow if parts_since[each.onset_day]]
+    for compared in compared_traces.by_onset(analysis, explainable[: compared_traces.MOST]):
+        parts = parts_since[compared.onset]
+        of_day = causes.attributed(compared.slow, compared.since, compared.before, parts)
+        found |= {
+            each.dimension: mix
+            for each in compared.slow
+            if (mix := mixed_parts.explanation(each, of_day[each.dimension], parts))
+        }
+    return mixed_parts.settled(judged, found, is_minority=is_minority)
 
 
 def daily_p50s(

@@ -119,10 +119,13 @@ def test_a_baseline_of_the_first_version_gets_the_reference_that_it_lacks():
 @pytest.mark.parametrize(("days", "moved"), [(10, "kept"), (20, "mixed")])
 def test_the_level_of_another_mix_becomes_normal_after_two_weeks(days: int, moved: str):
     """Lost: once the days before another mix have left the history, it is reported as slow."""
-    since = {"mixed_since": (FIRST + timedelta(days=40)).date().isoformat()}
+    since: dict[str, object] = {"mixed_since": (FIRST + timedelta(days=40)).date().isoformat()}
+    # What is around it may follow later.
+    since["last_mix"] = {"since": since["mixed_since"]}
     kept = [replace(one, evidence={**one.evidence, **since}) for one in learn(daily((40, 1000.0)))]
     row = normal(learn(daily((40, 1000.0), (days, 2000.0)), kept))
     assert (row.moved, row.p50_ms) == (moved, pytest.approx(2000 if moved == "mixed" else 1000, rel=0.05))
+    assert row.evidence["last_mix"] == since["last_mix"]
 
 
 def test_an_accepted_level_becomes_the_baseline():

@@ -43,12 +43,13 @@ def test_open_prompts_and_sub_agents_are_shown_with_their_session():
     assert first.split() == [
         "10",
         "min",
+        "-",
         "handoff:claude_code.interaction",
         "-",
         "shop",
         *["session", "s1", "2", "min", "ago"],
     ]
-    assert second.split()[:3] == ["2", "min", "subagent:Explore"]
+    assert second.split()[:4] == ["2", "min", "-", "subagent:Explore"]
 
 
 def test_finished_operations_are_not_shown():
