@@ -1,6 +1,7 @@
 """Directives on a real database: drafted after analyses, decided on by people, ended by measurement."""
 
 import json
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from leo_telemetry_pipeline.defs.lifecycle import how_it_ended
 from leo_telemetry_pipeline.defs.names import INSIGHTS_JOB, asset_key
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import directives, items
-from leo_telemetry_pipeline.store.directives import Directive
+from leo_telemetry_pipeline.store.directives import Directive, DirectiveContent
 from leo_telemetry_pipeline.store.items import SYSTEM, Transition
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import (
@@ -102,7 +103,7 @@ def test_an_item_seen_by_analyses_of_two_days_gets_one_draft(db: Database):
     [item] = items.all_items(db)
     assert (directive.sd_key, directive.sd_code_user_facing, directive.status) == (KEY, KEY, "draft")
     assert (directive.current_phase, directive.item_ids) == ("LEAD", [item.id])
-    assert f"| {KEY} | draft | critical | `` Make `gate:SLOW` fast again: it takes 10x as long" in made["directives"]
+    assert f"| {KEY} | draft | critical | ``Make `gate:SLOW` fast again: it takes 10x as long" in made["directives"]
     [event] = directives.events(db, directive.id)
     assert (event.from_status, event.to_status, event.actor) == (None, "draft", SYSTEM)
 
@@ -229,8 +230,10 @@ def test_sql_cannot_complete_a_directive_without_an_outcome_or_give_an_item_two(
     assert (event.to_status, event.reason) == ("active", "changed by SQL")
     with db.transaction() as cursor:
         assert directives.add(cursor, "SD-LEO-FIX-PERF-X", made, made.item_ids) is None
+    columns = ", ".join(field.name for field in fields(DirectiveContent))
+    as_active = f"INSERT INTO strategic_directives (sd_key, status, {columns}) SELECT 'SD-X-001', 'active', {columns}"
     with pytest.raises(psycopg2.errors.CheckViolation, match="begins as draft"):
-        execute(db, "INSERT INTO strategic_directives SELECT d.* FROM strategic_directives AS d")
+        execute(db, f"{as_active} FROM strategic_directives")
     assert one(db, "SELECT count(*) FROM strategic_directives") == 1
 
 
