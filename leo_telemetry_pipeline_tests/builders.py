@@ -8,8 +8,9 @@ from functools import cache
 from typing import Any
 
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store import runs, spans
+from leo_telemetry_pipeline.store import items, runs, spans
 from leo_telemetry_pipeline.store.days import Window, milliseconds
+from leo_telemetry_pipeline.store.items import Item, Transition
 from leo_telemetry_pipeline.store.server.database import Database
 
 DAY = timedelta(days=1)
@@ -112,6 +113,14 @@ def one(db: Database, sql: str, parameters: Sequence[Any] | None = None) -> Any:
     """Return the only value of a query."""
     [[value]] = db.rows(sql, parameters)
     return value
+
+
+def decide(db: Database, item: Item, status: str, *, at: datetime | None = None, **more: Any) -> None:
+    """Make a step in the life of an item as a person would, by default now."""
+    at = at or datetime.now(UTC)
+    with db.transaction() as cursor:
+        step = Transition(item.id, item.status, status, item.status_since, at, "ada", "because", **more)
+        assert items.move(cursor, step)
 
 
 def queued(db: Database) -> str:

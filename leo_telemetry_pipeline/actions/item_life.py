@@ -97,8 +97,9 @@ def next_status(item: Item, seen: str | None, streak: Streak, window_end: dateti
 def returns(item: Item, found: Bottleneck, since: Level | None, least: int, window: Window) -> bool:
     """Return whether the bottleneck of a closed item opens its next episode.
 
-    ``since``: its spans since the item was closed, of which ``least`` are needed. Decisions of people stay: an ACCEPTED
-    item returns once its baseline has moved to the accepted level, a DISMISSED one on its date.
+    ``since``: its spans since the onset, but not from before the item was closed; ``least`` of them are needed.
+    Decisions of people stay: an ACCEPTED item returns once its baseline has moved to the accepted level, a DISMISSED
+    one on its date.
     """
     if window.end < item.status_since + APART:
         return False

@@ -32,7 +32,7 @@ def _facts(item: Item, known: Known) -> Iterator[tuple[str, str]]:
     yield "opened", f"{text.moment(item.created_at)} UTC, last updated {text.moment(item.updated_at)} UTC"
     for place, line in enumerate(_note(item, known).splitlines()):
         yield "" if place else "note", line
-    if name := _dimension(known):
+    if name := dimension(known):
         yield "dimension", name + (f" in project {known['project']}" if known.get("project") else "")
     if "slow_calls" in known:
         known = {name: value for name, value in known.items() if name != "multiplier"}
@@ -70,14 +70,14 @@ def _note(item: Item, known: Known) -> str:
 def _sentences(known: Known) -> Iterator[str]:
     yield from explanations({**known, "members": ()})
     if members := known.get("members"):
-        rows = [(_dimension(row), f"{100 * row['share']:.0f} %" if "share" in row else None) for row in members]
+        rows = [(dimension(row), f"{100 * row['share']:.0f} %" if "share" in row else None) for row in members]
         yield from text.table(("ALSO SLOW BECAUSE OF IT", "ADDED TIME DUE TO IT"), rows).splitlines()
     if traces := known.get("evidence_trace_ids"):
         yield f"Slowest traces: {', '.join(traces)}"
 
 
 def _next(item: Item, known: Known) -> Iterator[str]:
-    name = _dimension(known)
+    name = dimension(known)
     if name:
         cause = known.get("cause") or name
         if cause != name:
@@ -92,7 +92,8 @@ def _why(name: str, known: Known) -> str:
     return shlex.join(("leo-telemetry", "why", name, *of_project))
 
 
-def _dimension(known: Known) -> str | None:
+def dimension(known: Known) -> str | None:
+    """Return the name of the dimension of an item or a member."""
     of_type, key = known.get("dimension_type"), known.get("dimension_key")
     return f"{of_type}:{key}" if of_type and key else None
 

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
@@ -16,13 +16,16 @@ import click
 from leo_telemetry_pipeline.actions import item_resolutions
 from leo_telemetry_pipeline.actions.item_detail import known_of
 from leo_telemetry_pipeline.actions.items import ratio_of
-from leo_telemetry_pipeline.cli import decisions, item_page, text
+from leo_telemetry_pipeline.cli import decisions, item_markdown, item_page, text
 from leo_telemetry_pipeline.cli.dimensions import connected
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.store import items as store
-from leo_telemetry_pipeline.store.days import midnight
+from leo_telemetry_pipeline.store.days import Window, midnight
 from leo_telemetry_pipeline.store.items import Item, Transition
 from leo_telemetry_pipeline.store.server.database import Database
+
+# Days that the trend of a page shows, up to the last analysis that wrote the item.
+TREND = timedelta(days=56)
 
 
 @dataclass(frozen=True)
@@ -85,15 +88,39 @@ def _list(as_json: bool) -> None:
 
 @items.command()
 @click.argument("item_id", metavar="ID")
+@click.option("--format", "as_format", type=click.Choice(["text", "md"]), default="text", help="Text or Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print the row and its events as JSON.")
-def show(item_id: str, as_json: bool) -> None:
+def show(item_id: str, as_format: str, as_json: bool) -> None:
     """Show one item: its onset, confidence, evidence, other dimensions slowed by it, history, and what to do next."""
     with _named(item_id) as (connection, item):
         events = store.events(connection, item.id)
         if as_json:
             text.as_json(asdict(item) | {"events": [asdict(event) for event in events]})
+        elif as_format == "md":
+            click.echo(item_markdown.render(item, events, _evidence(connection, item)))
         else:
             click.echo(item_page.render(item, events))
+
+
+def _evidence(connection: Database, item: Item) -> item_markdown.Evidence:
+    known = known_of(item)
+    if item.dimension is None or "window" not in known:
+        return item_markdown.Evidence()
+    import numpy as np
+
+    from leo_telemetry_pipeline.actions import item_steps
+    from leo_telemetry_pipeline.cli.trends import spark
+    from leo_telemetry_pipeline.store import trace_samples
+    from leo_telemetry_pipeline.store.history import daily
+
+    window = Window(*known["window"], known.get("project") or None)
+    seen = daily.scope(connection, window, [item.dimension[0]]).seen
+    past = item_steps.read(connection, window, [item.dimension], TREND)
+    slow = trace_samples.longest(connection, window, [item.dimension], seen, most=item_markdown.SLOW_TRACES)
+    normal_ms = known.get("baseline_p50_ms", 0.0)
+    typical = trace_samples.nearest(connection, window, item.dimension, seen, normal_ms, item_markdown.TYPICAL_TRACES)
+    trend = spark(np.array(past.daily_p50s(item.dimension)))
+    return item_markdown.Evidence(trend, slow.get(item.dimension, []), typical)
 
 
 @items.command()

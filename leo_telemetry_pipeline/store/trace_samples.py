@@ -20,13 +20,22 @@ def longest(
     seen: Sequence[str],
     *,
     newest_first: bool = False,
+    most: int = 3,
 ) -> dict[Dimension, list[str]]:
-    """Return up to three traces of each dimension: those with its longest judged times, longest first.
+    """Return up to ``most`` traces of each dimension: those with its longest judged times, longest first.
 
-    ``newest_first`` reads the window day by day from its end, and stops at three, which is faster.
+    ``newest_first`` reads the window day by day from its end, and stops at ``most``, which is faster.
     """
     pieces = _days_backwards(window) if newest_first else [window]
-    return _traces(database, pieces, dimensions, seen, "longest_ms DESC, trace_id", 3)
+    return _traces(database, pieces, dimensions, seen, "longest_ms DESC, trace_id", most)
+
+
+def nearest(
+    database: Database, window: Window, dimension: Dimension, seen: Sequence[str], judged_ms: float, most: int
+) -> list[str]:
+    """Return the traces of a dimension whose judged times are closest to a time."""
+    order = f"abs(longest_ms - {float(judged_ms)!r}), trace_id"
+    return _traces(database, [window], [dimension], seen, order, most).get(dimension, [])
 
 
 def of_day(

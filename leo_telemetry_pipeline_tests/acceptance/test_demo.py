@@ -145,7 +145,7 @@ def analysed_here(home: Path, midnight: datetime) -> None:
         done = row(db, run_id)
         assert done.status == "SUCCEEDED"
         assert done.output_ref is not None
-        open_items = [item.source_detail for item in items.all_items(db) if item.is_open]
+        open_items = [item.source_detail for item in items.all_items(db) if item.is_active]
         compare(home, midnight, open_items, done.output_ref["bottlenecks"])
 
 

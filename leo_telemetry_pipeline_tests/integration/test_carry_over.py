@@ -49,6 +49,8 @@ def columns(db: Database) -> dict[str, str]:
     found = db.rows(
         "SELECT c.relname, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)"
         " FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+        # The status of an item says what its resolution said.
+        " AND a.attname <> 'resolution'"
         " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND c.relname <> 'alembic_version'"
         " GROUP BY 1"
     )

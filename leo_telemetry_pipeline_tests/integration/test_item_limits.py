@@ -10,9 +10,10 @@ from leo_telemetry_pipeline.actions import findings
 from leo_telemetry_pipeline.analysis.bottlenecks import count_outcomes
 from leo_telemetry_pipeline.dimension import Bottleneck
 from leo_telemetry_pipeline.store import runs
+from leo_telemetry_pipeline.store.items import all_items
 from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests.analysis_job import before, items
-from leo_telemetry_pipeline_tests.builders import DAY, configure, execute, midnight, one, running, week
+from leo_telemetry_pipeline_tests.builders import DAY, configure, decide, execute, midnight, one, running, week
 
 pytestmark = [pytest.mark.usefixtures("settings"), pytest.mark.counted_days]
 
@@ -41,7 +42,8 @@ def test_limits_written_by_people_take_effect(db: Database):
     assert conclude(db, end, *"ABCD")["items_created"] == 0
     # Days are those of the window, however soon the next one is analysed.
     assert conclude(db, end + DAY, *"ABCD")["items_created"] == 1
-    execute(db, "UPDATE continuous_improvements SET status = 'DISMISSED'")
+    for item in all_items(db):
+        decide(db, item, "DISMISSED", at=end + DAY, dismissed_until=end + DAY)
     assert conclude(db, end + 2 * DAY, "A")["items_skipped_dedupe"] == 1
     assert conclude(db, end + 3 * DAY, "A")["items_created"] == 1
 

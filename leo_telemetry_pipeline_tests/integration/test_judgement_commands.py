@@ -111,41 +111,56 @@ def test_an_accepted_dimension_is_normal_from_the_next_analysis_on(db: Database)
     assert say("why", "subagent:DESIGN").startswith("subagent:DESIGN is not a bottleneck\n")
 
 
-@pytest.mark.parametrize(("resolution", "status"), list(items.RESOLUTIONS.items()))
-def test_an_item_is_closed_once_with_its_resolution(db: Database, resolution: str, status: str):
-    """Lost: the list of items only grows; or a second person who closes one overwrites the first's reason."""
+def test_each_step_of_an_item_is_one_command_with_a_name_and_a_reason(db: Database):
+    """Lost: the list of items only grows; or nobody knows who closed one, and why."""
     item = opened(db)
-    said = say("items", "close", item.id, "--as", resolution)
-    assert said.startswith(f"Closed as {resolution}. gate:SLOW: ")
-    [closed] = items.all_items(db)
-    assert (closed.status, closed.resolution) == (status, resolution)
-    assert closed.closed_at is not None
-    assert refused("items", "close", item.id, "--as", "noise") == f"Item {item.id} is already closed, as {resolution}"
-    [same] = items.all_items(db)
-    assert (same.status, same.resolution, same.closed_at) == (status, resolution, closed.closed_at)
-    [line] = [line for line in say("items").splitlines() if item.id in line]
-    assert line.split()[1:3] == [status, resolution]
+    as_ada = ("--by", "ada", "--reason", "the cache was off")
+    assert refused("items", "reopen", item.id) == f"Item {item.id} is OPEN, so it needs no reopening"
+    said = [say("items", word, item.id, *as_ada) for word in ("ack", "start", "fixed")]
+    assert [line.split(" ")[0] for line in said] == ["ACKNOWLEDGED.", "IN_PROGRESS.", "VERIFYING."]
+    assert said[2] == (
+        "VERIFYING. gate:SLOW: analyses verify it, and resolve it once they measure that it is fast again.\n"
+    )
+    assert refused("items", "fixed", item.id) == f"Item {item.id} is already VERIFYING"
+    until = say("items", "dismiss", item.id, "--until", "2030-01-02", *as_ada)
+    assert until == "DISMISSED. gate:SLOW: it may return from 2030-01-02 on.\n"
+    closed = f"Item {item.id} is closed, as DISMISSED: `leo-telemetry items reopen` opens it again"
+    for word in ("ack", "start", "fixed", "accept"):
+        assert refused("items", word, item.id) == closed
+    assert say("items", "reopen", item.id).startswith("OPEN. gate:SLOW: ")
+    assert say("items", "accept", item.id, *as_ada).startswith("ACCEPTED. gate:SLOW: ")
+    assert "stands for analyses" in refused("items", "reopen", item.id, "--by", "system")
+    [row] = items.all_items(db)
+    assert (row.status, row.episode, row.noise_count, row.dismissed_until) == ("ACCEPTED", 2, 0, None)
+    events = items.events(db, item.id)
+    assert [event.to_status for event in events] == [
+        "OPEN", "ACKNOWLEDGED", "IN_PROGRESS", "VERIFYING", "DISMISSED", "OPEN", "ACCEPTED",
+    ]  # fmt: skip
+    assert (events[0].actor, events[1].actor, events[1].reason) == ("system", "ada", "the cache was off")
+    [line] = [line for line in say("items", "list").splitlines() if item.id in line]
+    assert line.split()[1:3] == ["ACCEPTED", "2"]
 
 
 @pytest.mark.with_days
-def test_an_item_is_shown_with_its_members_and_once_closed_with_its_resolution(db: Database):
+def test_an_item_is_shown_with_its_members_and_once_closed_with_its_status(db: Database):
     """Lost: a person who takes on an item would have to collect its facts from several commands and a row of JSON."""
     work(db)
     analysed(db)
     [item] = items.all_items(db)
     said = say("items", "show", item.id.upper())
-    assert said.startswith(f"{item.title}\n  item        {item.id}\n  status      OPEN\n")
+    assert said.startswith(f"{item.title}\n  item        {item.id}\n  status      OPEN since ")
     assert f"  Slower since {midnight(SLOW_DAYS).date()}; " in said
     assert "  Where the added time goes: subagent:DESIGN +" in said
     [member] = [line.split() for line in said.splitlines() if line.startswith("  gate:REVIEW ")]
     assert float(member[1]) > 50
     assert "  note " not in said
-    assert f"  Next: leo-telemetry why subagent:DESIGN\n  When resolved: leo-telemetry items close {item.id} " in said
-    assert [json.loads(say("items", "show", item.id, "--json"))] == json.loads(say("items", "--json"))
-    say("items", "close", item.id, "--as", "fixed")
-    [closed] = items.all_items(db)
-    assert f"  status      RESOLVED as fixed, {closed.closed_at:%Y-%m-%d}" in say("items", "show", item.id)
-    assert "items close" not in say("items", "show", item.id)
+    assert f"  Next: leo-telemetry why subagent:DESIGN\n  When fixed: leo-telemetry items fixed {item.id} " in said
+    shown = json.loads(say("items", "show", item.id, "--json"))
+    assert [event["to_status"] for event in shown.pop("events")] == ["OPEN"]
+    assert [shown] == json.loads(say("items", "--json"))
+    say("items", "accept", item.id)
+    assert "  status      ACCEPTED since " in say("items", "show", item.id)
+    assert "items fixed" not in say("items", "show", item.id)
 
 
 DETAILS = (
@@ -165,7 +180,7 @@ def test_items_that_were_inserted_by_hand_are_shown_like_any_other(db: Database)
     mine = [by_hand(db, number, detail) for number, detail in enumerate(DETAILS)]
     for item, detail in zip(mine, DETAILS, strict=True):
         said = say("items", "show", item)
-        assert said.startswith(f"Look at the build\n  item        {item}\n  status      OPEN\n"), detail
+        assert said.startswith(f"Look at the build\n  item        {item}\n  status      OPEN since "), detail
         assert "  note        It feels slow.\n" in said, detail
         known = json.loads(detail)
         shown = json.loads(say("items", "show", item, "--json"))["source_detail"]
@@ -176,8 +191,7 @@ def test_items_that_were_inserted_by_hand_are_shown_like_any_other(db: Database)
     analysed(db)
     assert len(items.all_items(db)) == len(DETAILS) + 1
     for item, detail in zip(mine, DETAILS, strict=True):
-        closing = say("items", "close", item, "--as", "noise")
-        assert closing.startswith("Closed as noise. Look at the build: "), detail
+        assert say("items", "dismiss", item).startswith("DISMISSED. Look at the build: "), detail
     analysed(db)
 
 
@@ -200,8 +214,7 @@ def test_closing_repeats_a_title_in_one_line_without_terminal_controls(db: Datab
         ("The build\n\x1b[2Jis slow",),
     )
     item = one(db, "SELECT id::text FROM continuous_improvements")
-    said = say("items", "close", item, "--as", "noise")
-    assert said.startswith("Closed as noise. The build  [2Jis slow: ")
+    assert say("items", "dismiss", item).startswith("DISMISSED. The build  [2Jis slow: ")
 
 
 @pytest.mark.only_on(EMBEDDED, reason="only the wording matters, which is the same on every server")
@@ -211,13 +224,13 @@ def test_an_unknown_name_is_answered_with_where_to_find_the_right_one(db: Databa
     item = opened(db)
     assert "did you mean gate:SLOW?" in refused("why", "gate:SLOWER")
     assert "is not a dimension" in refused("why", "SLOW")
-    for words in (("items", "show"), ("items", "close", "--as", "fixed")):
+    for words in (("items", "show"), ("items", "fixed")):
         assert refused(*words, item.id[:8]) == f"'{item.id[:8]}' is not an item id: `leo-telemetry items` lists them"
         other = str(uuid.uuid4())
         assert refused(*words, other) == f"There is no item {other}: `leo-telemetry items` lists them"
     assert "No baseline was learned for gate:SLOW yet" in refused("thresholds", "accept", "gate", "SLOW")
     assert "is not a dimension type" in refused("thresholds", "accept", "gate:SLOW", "SLOW")
-    assert [one.is_open for one in items.all_items(db)] == [True]
+    assert [one.is_active for one in items.all_items(db)] == [True]
 
 
 @pytest.mark.with_days

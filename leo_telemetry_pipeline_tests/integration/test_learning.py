@@ -11,7 +11,7 @@ from leo_telemetry_pipeline.dimension import Baseline
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import baselines, dimension_results, items, runs, spans
 from leo_telemetry_pipeline.store.server.database import Database
-from leo_telemetry_pipeline_tests.builders import analyse, configure, midnight, new_id, one, row_of, span
+from leo_telemetry_pipeline_tests.builders import analyse, configure, decide, midnight, new_id, one, row_of, span
 from leo_telemetry_pipeline_tests.servers import EMBEDDED
 
 pytestmark = [pytest.mark.usefixtures("settings"), pytest.mark.with_days]
@@ -109,11 +109,11 @@ def test_an_accepted_level_becomes_the_baseline(db: Database):
         insert(db, handoffs(rng, days_ago, design=2.5 if days_ago <= 15 else 1.0))
     assert "subagent:DESIGN" in found(analyse_on(db, 5))
     [item] = items.all_items(db)
-    assert items.close(db, item.id, "expected")
+    decide(db, item, "ACCEPTED")
     run = analyse_on(db, 0)
     assert found(run) == {}
     assert learned(db).p50_ms == pytest.approx(10_000, rel=0.1)
-    assert [each.status for each in items.all_items(db)] == ["DISMISSED"]
+    assert [each.status for each in items.all_items(db)] == ["ACCEPTED"]
 
 
 @pytest.mark.only_on(EMBEDDED, reason="daily analyses of thousands of spans; the server makes no difference")

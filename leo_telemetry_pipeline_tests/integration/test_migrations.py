@@ -343,16 +343,6 @@ def test_the_views_show_the_last_succeeded_run_only(db: Database):
     ]
 
 
-def test_at_most_one_item_of_a_fingerprint_is_open(db: Database):
-    """Lost: the same bottleneck would be filed twice by a race."""
-    sql = "INSERT INTO continuous_improvements (fingerprint, title, description, status) VALUES ('f', 't', 'd', %s)"
-    for status in ("RESOLVED", "DISMISSED", "RESOLVED", "OPEN"):
-        execute(db, sql, (status,))
-    for status in ("OPEN", "IN_PROGRESS"):
-        with pytest.raises(psycopg2.errors.UniqueViolation):
-            execute(db, sql, (status,))
-
-
 def test_a_dagster_run_holds_one_analysis_run(db: Database):
     """Lost: one execution would write two rows."""
     mine = new_id()

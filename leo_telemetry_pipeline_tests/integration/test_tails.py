@@ -13,7 +13,7 @@ from leo_telemetry_pipeline.cli.why import why
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import items, runs, spans
 from leo_telemetry_pipeline.store.server.database import Database
-from leo_telemetry_pipeline_tests.builders import analyse, configure, midnight, row_of, span
+from leo_telemetry_pipeline_tests.builders import analyse, configure, decide, midnight, row_of, span
 from leo_telemetry_pipeline_tests.servers import EMBEDDED
 
 pytestmark = [
@@ -65,5 +65,5 @@ def test_one_slow_host_of_four_is_one_item_that_names_it(db: Database):
     assert "the P90 of all calls is " in shown[1]
     assert "slowest fifth: large enough" in shown[1]
     assert "P90 changed: " in shown[2]
-    assert items.close(db, item.id, "expected")
+    decide(db, item, "ACCEPTED")
     assert found_in(row_of(db, analyse({"leo_telemetry/window_end": midnight().isoformat()}))) == []

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from leo_telemetry_pipeline.actions.directive_policy import Candidate, Policy, settle, to_draft
+from leo_telemetry_pipeline.actions.directive_policy import Candidate, Policy, Step, settle, to_draft
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store.items import Item
-from leo_telemetry_pipeline_tests.directive_builders import directive, item
+from leo_telemetry_pipeline.store.items import SYSTEM, Event, Item
+from leo_telemetry_pipeline_tests.directive_builders import END, directive, item
 
 POLICY = Policy(ratio=1.5, analyses=2, lost_ms_a_week=300_000.0)
 
@@ -20,6 +20,11 @@ def named(key: str, **found: Any) -> Item:
 def keys(candidates: list[Candidate], *live: Any) -> list[list[str]]:
     """Return the ids of the items of each new directive."""
     return [[one.id for one in group] for group in to_draft(candidates, live, POLICY)]
+
+
+def event(from_status: str, to_status: str, reason: str, effect: dict[str, Any] | None = None) -> Event:
+    """Return an analysis's event of an item."""
+    return Event(1, from_status, to_status, END, SYSTEM, reason, "a-run", effect, END)
 
 
 def test_the_settings_are_the_policy():
@@ -87,21 +92,31 @@ def test_a_directive_goes_on_while_an_item_is_verified(status: str):
 
 def test_a_change_that_did_not_help_takes_the_directive_back_to_work():
     """Lost: a useless fix would count as done."""
-    step = settle(directive(status="review"), [item(status="OPEN")], {})
-    assert step is not None
-    assert step.to == "in_progress"
-    assert step.reason.startswith("The change did not help")
+    reopened = item(status="OPEN")
+    measured = event("VERIFYING", "OPEN", "The fix did not help: P50 60s before, 59s since")
+    step = settle(directive(status="review"), [reopened], {reopened.id: measured})
+    assert step == Step("in_progress", "The fix did not help: P50 60s before, 59s since")
 
 
 def test_a_resolved_item_completes_the_directive_with_its_outcome():
     """Lost: nobody would learn whether the work paid off."""
     fixed = item(status="RESOLVED")
-    step = settle(directive(status="review"), [fixed], {fixed.id: {"effect": {"after": 1.0}}})
+    measured = event("VERIFYING", "RESOLVED", "Fast again", {"after_ms": 1.0})
+    step = settle(directive(status="review"), [fixed], {fixed.id: measured})
     assert step is not None
-    assert (step.to, step.outcome) == (
-        "completed",
-        {"items": [{"item_id": fixed.id, "status": "RESOLVED", "effect": {"after": 1.0}}]},
-    )
+    assert (step.to, step.reason) == ("completed", "Fast again")
+    assert step.outcome == {
+        "items": [
+            {
+                "item_id": fixed.id,
+                "status": "RESOLVED",
+                "episode": 1,
+                "reason": "Fast again",
+                "at": END.isoformat(),
+                "effect": {"after_ms": 1.0},
+            }
+        ]
+    }
 
 
 @pytest.mark.parametrize("status", ["ACCEPTED", "DISMISSED", "STALE"])

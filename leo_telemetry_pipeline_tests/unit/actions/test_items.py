@@ -42,8 +42,17 @@ def item(
     return Item(key, fingerprint(kind, key, project), "title", "text", status, detail, wall, wall)
 
 
+def any_returns(*_: Any) -> bool:
+    return True
+
+
 def decide(found: list[Bottleneck], known: list[Item] | None = None, **limits: Limits) -> items.Plan:
-    return plan(found, known or [], limits, project=None, run_id="run", window_start=START, window_end=END)
+    more: dict[str, Any] = {"window_start": START, "window_end": END, "may_return": any_returns}
+    return plan(found, known or [], limits, project=None, run_id="run", **more)
+
+
+def returning(made: items.Plan) -> list[str]:
+    return [item.source_detail["dimension_key"] for item, _ in made.reopen]
 
 
 def keys(drafts: tuple) -> list[str]:
@@ -66,10 +75,15 @@ def test_an_open_item_is_updated_and_does_not_count_towards_the_limit():
     assert (made.skipped_rate_limit, made.skipped_dedupe) == (1, 2)
 
 
-def test_a_closed_item_does_not_prevent_a_new_one():
-    """Lost: a bottleneck that returns after a fix is never reported."""
-    made = decide([bottleneck("A"), bottleneck("B")], [item("A", "RESOLVED"), item("B", "DISMISSED")])
-    assert keys(made.create) == ["A", "B"]
+def test_a_closed_item_returns_if_its_life_allows_it():
+    """Lost: a bottleneck that returns after a fix is never reported, or a dismissed one is."""
+    known = [item("A", "RESOLVED"), item("B", "DISMISSED")]
+    more: dict[str, Any] = {"window_start": START, "window_end": END, "project": None, "run_id": "run"}
+    made = plan(
+        [bottleneck(key) for key in "ABC"], known, {}, may_return=lambda item, _: item.status == "RESOLVED", **more
+    )
+    assert (keys(made.create), returning(made), made.skipped_dedupe) == (["C"], ["A"], 1)
+    assert made.reopen[0][1].source_detail["opened_window_end"] == END.isoformat()
 
 
 def test_a_cooldown_counts_in_window_time():
@@ -77,16 +91,13 @@ def test_a_cooldown_counts_in_window_time():
     hours = timedelta(hours=1)
     for ago, opens in ((47 * hours, False), (48 * hours, True), (49 * hours, True)):
         made = decide([bottleneck("A")], [item("A", "DISMISSED", seen=END - ago)], gate=Limits(cooldown_hours=48))
-        assert (keys(made.create) == ["A"]) is opens, ago
+        assert (returning(made) == ["A"]) is opens, ago
         assert made.skipped_dedupe == (0 if opens else 1)
 
 
-def test_a_cooldown_applies_to_one_bottleneck_and_counts_from_its_last_item():
-    """Lost: dismissing one item hides other bottlenecks."""
-    known = [
-        item("A", "RESOLVED", seen=END - timedelta(days=30)),
-        item("A", "DISMISSED", seen=END - timedelta(hours=1)),
-    ]
+def test_a_cooldown_applies_to_one_bottleneck():
+    """Lost: closing one item hides other bottlenecks."""
+    known = [item("A", "RESOLVED", seen=END - timedelta(hours=1))]
     made = decide([bottleneck("A"), bottleneck("B")], known, gate=Limits(cooldown_hours=24))
     assert keys(made.create) == ["B"]
 
@@ -174,7 +185,8 @@ def because(key: str, *members: str) -> ExplainedCause:
 def decide_with_causes(
     found: list[Bottleneck], causes: list[ExplainedCause], known: list[Item] | None = None
 ) -> items.Plan:
-    return plan(found, known or [], {}, project=None, run_id="run", window_start=START, window_end=END, causes=causes)
+    more: dict[str, Any] = {"window_start": START, "window_end": END, "may_return": any_returns}
+    return plan(found, known or [], {}, project=None, run_id="run", causes=causes, **more)
 
 
 def test_one_cause_of_thirty_bottlenecks_gets_one_item_that_names_them():

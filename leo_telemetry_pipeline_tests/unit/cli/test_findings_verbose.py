@@ -113,7 +113,7 @@ def test_a_cause_names_its_members_and_how_to_close_its_item() -> None:
     """Lost: eight bottlenecks look like eight problems."""
     lines = verbose(DESIGN, LEAD)["subagent:DESIGN"]
     assert "Because of it, phase:LEAD took longer too" in lines
-    assert lines[-1].startswith("Next: leo-telemetry why subagent:DESIGN; then leo-telemetry items close i1 --as fixed")
+    assert lines[-1].startswith("Next: leo-telemetry why subagent:DESIGN; then leo-telemetry items fixed i1 (or accept")
 
 
 def test_a_member_refers_to_its_cause() -> None:

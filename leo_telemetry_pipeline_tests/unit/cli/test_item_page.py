@@ -8,7 +8,7 @@ import pytest
 
 from leo_telemetry_pipeline.actions import items as planning
 from leo_telemetry_pipeline.cli.item_page import render
-from leo_telemetry_pipeline.store.items import Item
+from leo_telemetry_pipeline.store.items import Event, Item
 
 ID = "7b3a2f0c-5d1e-4f6a-9c8b-0e1d2c3b4a59"
 START, END = datetime(2026, 2, 2, tzinfo=UTC), datetime(2026, 2, 9, 15, 30, tzinfo=UTC)
@@ -47,6 +47,7 @@ def item(project: str | None = None, found: dict[str, Any] | None = None, **colu
         "title": draft.title,
         "description": draft.description,
         "status": "OPEN",
+        "status_since": END,
         "source_detail": json.loads(json.dumps(draft.source_detail)),
         "created_at": OPENED,
         "updated_at": OPENED + timedelta(days=1),
@@ -65,7 +66,7 @@ def test_the_page_shows_each_fact_about_an_item_once():
     assert render(item()).splitlines() == [
         "subagent:DESIGN takes 3.5x as long as normal",
         f"  item        {ID}",
-        "  status      OPEN",
+        "  status      OPEN since 2026-02-09 15:30:00 UTC",
         "  opened      2026-02-09 16:00:05 UTC, last updated 2026-02-10 16:00:05 UTC",
         "  dimension   subagent:DESIGN",
         "  window      2026-02-02 00:00 to 2026-02-09 15:30 UTC, 412 spans",
@@ -81,7 +82,7 @@ def test_the_page_shows_each_fact_about_an_item_once():
         "  gate+sd_type:G:two words  100 %",
         "  Slowest traces: t1, t2",
         "  Next: leo-telemetry why subagent:DESIGN",
-        f"  When resolved: leo-telemetry items close {ID} --as fixed (or noise, or expected)",
+        f"  When fixed: leo-telemetry items fixed {ID} (or accept, or dismiss)",
     ]
 
 
@@ -92,13 +93,23 @@ def test_what_slower_spans_share_is_in_title_and_page():
     assert "  The spans that became slower have model=opus, whatever their names" in lines
 
 
-def test_a_closed_item_shows_its_resolution_and_offers_no_close_command():
-    """Lost: the resolution of an item; or people close it a second time."""
-    closed = OPENED + timedelta(days=2)
-    lines = render(item(status="DISMISSED", resolution="expected", closed_at=closed)).splitlines()
-    assert lines[2] == "  status      DISMISSED as expected, 2026-02-11 16:00:05 UTC"
+def test_a_closed_item_shows_its_status_and_offers_no_way_to_close_it():
+    """Lost: what became of an item; or people close it a second time."""
+    closed = {"status_since": OPENED + timedelta(days=2), "dismissed_until": OPENED + timedelta(days=9), "episode": 2}
+    lines = render(item(status="DISMISSED", **closed)).splitlines()
+    assert lines[2] == "  status      DISMISSED until 2026-02-18 since 2026-02-11 16:00:05 UTC, episode 2"
     assert lines[-1] == "  Next: leo-telemetry why subagent:DESIGN"
-    assert render(by_hand({}, status="RESOLVED")).splitlines()[2] == "  status      RESOLVED"
+
+
+def test_the_page_lists_who_did_what_and_why():
+    """Lost: nobody could tell whether a person or a measurement closed an item."""
+    events = [
+        Event(1, None, "OPEN", END, "system", "found", None, None, OPENED),
+        Event(1, "OPEN", "VERIFYING", END + timedelta(days=1), "ada", "cache on again", None, None, OPENED),
+    ]
+    lines = render(item(), events).splitlines()
+    assert "  WHEN (UTC)           STATUS     BY      WHY" in lines
+    assert "  2026-02-10 15:30:00  VERIFYING  ada     cache on again" in lines
 
 
 def test_suggested_commands_name_the_project_and_are_quoted_for_a_shell():
@@ -126,10 +137,10 @@ def test_an_item_without_detail_has_a_page_without_numbers():
     assert render(by_hand({})).splitlines() == [
         "Look at the build",
         f"  item        {ID}",
-        "  status      OPEN",
+        "  status      OPEN since 2026-02-09 15:30:00 UTC",
         "  opened      2026-02-09 16:00:05 UTC, last updated 2026-02-10 16:00:05 UTC",
         "  note        It feels slow.",
-        f"  When resolved: leo-telemetry items close {ID} --as fixed (or noise, or expected)",
+        f"  When fixed: leo-telemetry items fixed {ID} (or accept, or dismiss)",
     ]
     assert render(by_hand({}, title="", description=" ")).splitlines()[0] == "(without a title)"
     assert "note" not in render(by_hand({}, description=" \n"))

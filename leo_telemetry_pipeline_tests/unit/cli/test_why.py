@@ -72,7 +72,7 @@ def test_onset_certainty_cause_and_item_of_a_bottleneck_are_shown():
         "  Slower since 2026-02-05; steady work looks slower by chance in at most 1 of 10,000 analyses",
         "  Where the added time goes: gate:A +10 s: subagent:B 100 %",
         "  Because of subagent:B: leo-telemetry why subagent:B",
-        "  Item i1; when resolved: leo-telemetry items close i1 --as fixed, or noise, or expected",
+        "  Item i1; when fixed: leo-telemetry items fixed i1 (or accept, or dismiss)",
     ]
     own = render(run(FOUND), "gate:A", SLOW, FOUND | {"cause": "gate:A", "improvement_id": None})
     assert "Because of" not in own

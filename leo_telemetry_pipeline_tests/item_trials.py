@@ -1,0 +1,187 @@
+"""Trials of the life of items on a real database: random orders of events, analyses at once, a square wave.
+
+Belongs here: the trials and what must hold. Does not: their sizes (integration/test_item_life.py, benchmarks).
+"""
+
+import random
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import psycopg2
+from hypothesis import strategies as st
+
+from leo_telemetry_pipeline.actions import findings
+from leo_telemetry_pipeline.analysis.bottlenecks import count_outcomes, found
+from leo_telemetry_pipeline.dimension import DimensionResult
+from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.store import items, spans
+from leo_telemetry_pipeline.store.items import ACTIVE, Event, Item, Transition
+from leo_telemetry_pipeline.store.server.database import Database, Target
+from leo_telemetry_pipeline_tests.builders import DAY, analyse, configure, execute, midnight, running, span, week
+
+CLOSED = ("RESOLVED", "ACCEPTED", "DISMISSED", "STALE")
+STATUSES = (*ACTIVE, *CLOSED)
+BASELINE_MS, SLOW_MS = 1000, 3000
+DAYS = 45
+
+
+@dataclass(frozen=True)
+class Step:
+    """An event of a random life: an analysis with an outcome, or a status that a person sets, by command or by SQL."""
+
+    kind: str
+    value: str
+    days_ago: int
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.builds(Step, st.just("analysis"), st.sampled_from(["bottleneck", "ok", "none"]), st.integers(0, DAYS - 8)),
+        st.builds(Step, st.sampled_from(["person", "sql"]), st.sampled_from(STATUSES), st.integers(0, DAYS - 8)),
+    ),
+    min_size=3,
+    max_size=12,
+)
+
+
+def is_legal(before: str, after: str) -> bool:
+    """Return whether a person may make a step."""
+    return after not in ("RESOLVED", "STALE") and (before in ACTIVE) == (after != "OPEN")
+
+
+def insert_history(db: Database) -> None:
+    """Store six weeks of gate A, slow in every second week."""
+    spans.ensure_partitions(db, midnight(DAYS), midnight())
+    spans.insert(db, [one for days_ago in range(1, DAYS) for one in _day(days_ago)])
+
+
+def _day(days_ago: int) -> Iterator[Span]:
+    took = SLOW_MS if days_ago // 7 % 2 else BASELINE_MS
+    for number in range(12):
+        at = midnight(days_ago) + timedelta(hours=2 * number)
+        yield span("gate", "A", took + number, at=at)
+
+
+def conclude(db: Database, end: datetime, outcome: str) -> None:
+    """End an analysis that judged gate A so, or did not measure it."""
+    run_id, mine = running(db, window_end=end, window_days=7)
+    finish(db, end, outcome, run_id, mine)
+
+
+def finish(db: Database, end: datetime, outcome: str, run_id: str, mine: str) -> None:
+    """Write the conclusion of a running analysis."""
+    observed = SLOW_MS if outcome == "bottleneck" else BASELINE_MS
+    numbers = (84, observed, 1.0, 1.0, 1.0, 1.0, None, "exact", observed, BASELINE_MS, "configured", 2.0, 10)
+    judged = () if outcome == "none" else (DimensionResult("gate", "A", *numbers, outcome),)
+    summary = findings.Summary(tuple(found(judged)), count_outcomes(judged), 84, 10, "exact", {}, judged=judged)
+    findings.conclude(db, summary, week(end), run_id=run_id, dagster_run_id=mine, errors=[])
+
+
+def live(db: Database, steps: Sequence[Step]) -> list[Event]:
+    """Make the steps of a life in an empty table of items, and return its events, which are checked."""
+    execute(db, "DELETE FROM continuous_improvements")
+    for step in steps:
+        if step.kind == "analysis":
+            conclude(db, midnight(step.days_ago), step.value)
+        elif known := items.all_items(db):
+            _set(db, known[0], step)
+    known = items.all_items(db)
+    assert len(known) <= 1
+    events = items.events(db, known[0].id) if known else []
+    check(events)
+    assert not known or (known[0].status, known[0].episode) == (events[-1].to_status, events[-1].episode)
+    return events
+
+
+def _set(db: Database, item: Item, step: Step) -> None:
+    legal = step.value == item.status and step.kind == "sql"
+    legal = legal or (step.value != item.status and is_legal(item.status, step.value))
+    try:
+        with db.transaction() as cursor:
+            if step.kind == "sql":
+                cursor.execute("UPDATE continuous_improvements SET status = %s", (step.value,))
+            else:
+                at = midnight(step.days_ago)
+                by_ada = Transition(item.id, item.status, step.value, item.status_since, at, "ada", "because")
+                assert items.move(cursor, by_ada)
+    except psycopg2.errors.CheckViolation:
+        assert not legal, (item.status, step)
+    else:
+        assert legal or step.value == item.status, (item.status, step)
+
+
+def check(events: Sequence[Event]) -> None:
+    """Assert that a history is a legal life, in which the system overruled nobody."""
+    status, episode, since = None, 1, None
+    for event in events:
+        assert event.from_status == status
+        assert event.actor
+        assert event.reason
+        if status in CLOSED:
+            episode += 1
+        assert event.episode == episode
+        if event.actor == "system":
+            assert (status, event.to_status) in _BY_SYSTEM, event
+            assert since is None or event.window_end > since
+        else:
+            assert status is not None
+            assert is_legal(status, event.to_status), event
+        status, since = event.to_status, event.window_end
+
+
+_BY_SYSTEM = {
+    (None, "OPEN"), ("VERIFYING", "OPEN"), ("RESOLVED", "OPEN"), ("STALE", "OPEN"),
+    *((status, to) for status in ACTIVE for to in ("RESOLVED", "STALE")),
+}  # fmt: skip
+
+
+def at_once(db: Database, target: Target, count: int) -> int:
+    """Conclude several analyses of one bottleneck at the same time, and return the number of items."""
+    execute(db, "DELETE FROM continuous_improvements")
+    # The queue would let them follow each other.
+    execute(db, "DROP INDEX IF EXISTS telemetry_analysis_runs_one_running")
+    claimed = [running(db, window_end=midnight(), window_days=7) for _ in range(count)]
+    barrier = threading.Barrier(count)
+
+    def one(run_id: str, mine: str) -> None:
+        with closing(Database(target)) as own:
+            own.rows("SELECT 1")
+            barrier.wait()
+            finish(own, midnight(), "bottleneck", run_id, mine)
+
+    threads = [threading.Thread(target=one, args=run) for run in claimed]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    succeeded = "SELECT count(*) FROM telemetry_analysis_runs WHERE status = 'SUCCEEDED' AND run_id = ANY(%s::uuid[])"
+    assert db.rows(succeeded, ([run_id for run_id, _ in claimed],)) == [(count,)]
+    return len(items.all_items(db))
+
+
+def square_wave(db: Database, rng: random.Random, ends: Sequence[datetime]) -> list[Event]:
+    """Analyse 37 days of a gate that changes twice a day between 0.8 and 1.2 of its threshold; return its events."""
+    configure(db, "gate", "WAVE", 1000, 2.0)
+    spans.ensure_partitions(db, midnight(38), midnight())
+    made = []
+    for days_ago in range(37, 0, -1):
+        for half_hour in range(48):
+            level = 2400 if half_hour // 12 % 2 else 1600
+            at = midnight(days_ago) + timedelta(minutes=30 * half_hour)
+            made.append(span("gate", "WAVE", round(level * rng.lognormvariate(0, 0.1)), at=at))
+    spans.insert(db, made)
+    for end in ends:
+        assert analyse({"leo_telemetry/window_end": end.isoformat()}).success
+    with suppress(ValueError):
+        [item] = items.all_items(db)
+        return items.events(db, item.id)
+    assert not items.all_items(db)
+    return []
+
+
+def wave_ends(every: timedelta) -> list[datetime]:
+    """Return the ends of the analyses of a month."""
+    return [midnight(30) + number * every for number in range(int(30 * DAY / every))]
