@@ -70,6 +70,17 @@ def count(text: str) -> int:
     return int(text)
 
 
+def factor(text: str) -> float:
+    """Parse a number from 1 to 1000, such as ``1.5``."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 1 <= number <= 1000:
+        raise ValueError("a number from 1 to 1000, such as 1.5")
+    return number
+
+
 def size(text: str) -> int:
     """Parse ``64m``, ``2g`` or ``512k`` as bytes."""
     number, unit = text.strip()[:-1], text.strip()[-1:].lower()
@@ -92,6 +103,14 @@ def kept_days(text: str) -> int:
 def names(text: str) -> tuple[str, ...]:
     """Parse names separated by commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def application(text: str) -> str:
+    """Parse the name of an application, or an empty text."""
+    rest = text.translate(dict.fromkeys(map(ord, "_.-")))
+    if text and not (text.isascii() and text[0].isalpha() and rest.isalnum()):
+        raise ValueError("a name of letters, digits, '_', '.' and '-', such as EHG_Engineer")
+    return text
 
 
 def port(text: str) -> int:
@@ -159,6 +178,10 @@ SETTINGS = (
     Setting("serve_clients", "4000", count, "how many clients may be connected to the receiver at once"),
     Setting("keep_keys", "", names, "more attributes to keep from OpenTelemetry: gen_ai.prompt,shop.*"),
     Setting("apply_suggestions", "false", switch, "true lets each run tune the thresholds that people wrote for a key"),
+    Setting("directive_ratio", "1.5", factor, "from which severity ratio on an item gets a directive, as a draft"),
+    Setting("directive_analyses", "2", count, "on how many days analyses must have seen an item that gets one"),
+    Setting("directive_lost", "5m", seconds, "how much time per week an item that gets one must cost"),
+    Setting("directive_application", "", application, "what a directive asks to change, instead of the item's project"),
     Setting("keep_identity", "false", switch, "true keeps attributes that name a person or an account"),
 )
 
@@ -189,6 +212,10 @@ class Settings:
     serve_clients: int
     keep_keys: tuple[str, ...]
     apply_suggestions: bool
+    directive_ratio: float
+    directive_analyses: int
+    directive_lost: int
+    directive_application: str
     keep_identity: bool
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
