@@ -1,4 +1,4 @@
-"""The closed loop: the life of items, and directives drafted from them; functions that work on a cluster."""
+"""The closed loop: the life of items, directives drafted from them, alerts; functions that work on a cluster."""
 
 from leo_telemetry_pipeline.store.server import schema_objects
 from leo_telemetry_pipeline.store.server.migrations import apply, describe, exists, run_sql
@@ -12,6 +12,7 @@ TABLES = (
     "tables/strategic_directives",
     "tables/directive_items",
     "tables/directive_events",
+    "tables/alert_outbox",
 )
 
 
