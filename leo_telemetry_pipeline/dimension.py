@@ -43,7 +43,8 @@ class Baseline(OfDimension):
     """Learned baseline of a dimension, one row of ``telemetry_baselines``; times in ms.
 
     It is based on ``regime_days`` days of a level that began on ``regime_start``. ``window_end`` is that of the last
-    analysis that updated it. ``may_rise``: a person accepted a higher level since it moved.
+    analysis that updated it. ``accepted_on``: window day on which a person last
+    accepted a higher level, None if it moved since.
     """
 
     p50_ms: float
@@ -54,7 +55,7 @@ class Baseline(OfDimension):
     window_end: datetime | None = None
     moved_at: datetime | None = None
     accepted_at: datetime | None = None
-    may_rise: bool = False
+    accepted_on: date | None = None
 
     @property
     def moved(self) -> str:

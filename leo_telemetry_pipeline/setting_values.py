@@ -84,6 +84,14 @@ def unquoted(text: str) -> str:
     return text
 
 
+def application(text: str) -> str:
+    """Parse the name of an application, or an empty text."""
+    rest = text.translate(dict.fromkeys(map(ord, "_.-")))
+    if text and not (text.isascii() and text[0].isalpha() and rest.isalnum()):
+        raise ValueError("a name of letters, digits, '_', '.' and '-', such as EHG_Engineer")
+    return text
+
+
 def ratio(text: str) -> float:
     """Parse a number greater than 1, such as ``3`` or ``2.5``."""
     from math import isfinite

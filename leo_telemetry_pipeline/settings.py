@@ -12,6 +12,7 @@ import sys
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.setting_values import (
     addresses,
+    application,
     count,
     hours,
     kept_days,
@@ -101,6 +102,10 @@ SETTINGS = (
     Setting("serve_clients", "4000", count, "how many clients may be connected to the receiver at once"),
     Setting("keep_keys", "", names, "more attributes to keep from OpenTelemetry: gen_ai.prompt,shop.*"),
     Setting("apply_suggestions", "false", switch, "true lets each run tune the thresholds that people wrote for a key"),
+    Setting("directive_ratio", "1.5", ratio, "from which severity ratio on an item gets a directive, as a draft"),
+    Setting("directive_analyses", "2", count, "on how many days analyses must have seen an item that gets one"),
+    Setting("directive_lost", "5m", seconds, "how much time per week an item that gets one must cost"),
+    Setting("directive_application", "", application, "what a directive asks to change, instead of the item's project"),
     Setting("keep_identity", "false", switch, "true keeps attributes that name a person or an account"),
     Setting("alert_urls", "", addresses, "channels of alerts: URLs separated by blanks; else the file `alert_urls`"),
     Setting("alert_hosts", "", names, "the only hosts that webhooks may call: hooks.example.com,*.example.org"),
@@ -141,6 +146,10 @@ class Settings:
     serve_clients: int
     keep_keys: tuple[str, ...]
     apply_suggestions: bool
+    directive_ratio: float
+    directive_analyses: int
+    directive_lost: int
+    directive_application: str
     keep_identity: bool
     alert_urls: tuple[str, ...]
     alert_hosts: tuple[str, ...]

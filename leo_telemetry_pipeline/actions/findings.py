@@ -11,17 +11,18 @@ from typing import Any
 
 import psycopg2.extensions
 
-from leo_telemetry_pipeline.actions import item_life, item_steps, mixed, run_alerts
+from leo_telemetry_pipeline.actions import item_life, mixed, run_alerts
 from leo_telemetry_pipeline.actions import items as planning
 from leo_telemetry_pipeline.actions.alerts import Policy
 from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED
 from leo_telemetry_pipeline.dimension import Bottleneck, Dimension, DimensionResult, ExplainedCause, Judgement
 from leo_telemetry_pipeline.store import items, runs, span_totals, thresholds
 from leo_telemetry_pipeline.store.days import Window
-from leo_telemetry_pipeline.store.items import SYSTEM, Draft, Item, Occurrence, Transition
+from leo_telemetry_pipeline.store.items import SYSTEM, Item, Occurrence, Transition
 from leo_telemetry_pipeline.store.server.database import Database
 
 WEEK = timedelta(days=7)
+_MEASURED = ("ratio", "observed_p50_ms", "baseline_p50_ms", "sample_count")
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,9 @@ def conclude(
 def _decided(
     database: Database, summary: Summary, bottlenecks: Sequence[Bottleneck], window: Window, run_id: str
 ) -> _Writes:
+    # NumPy takes long to import, and only analyses need it.
+    from leo_telemetry_pipeline.actions import item_steps
+
     known = items.of_scope(database, window.project)
     results = {one.dimension: one for one in summary.judged}
     slow = {one.dimension for one in bottlenecks}
@@ -119,8 +123,8 @@ def _decided(
     past = item_steps.read(database, window, wanted)
 
     def may_return(item: Item, found: Bottleneck) -> bool:
-        first = item_life.first_day_since(item.status_since).toordinal()
-        since = past.since(found.dimension, first, found.baseline_p50_ms * found.multiplier)
+        first = max(item_life.first_day_since(item.status_since), found.onset_day or window.start.date())
+        since = past.since(found.dimension, first.toordinal(), found.baseline_p50_ms * found.multiplier)
         result = results.get(found.dimension)
         least = result.min_samples if result and result.min_samples else 1
         return item_life.returns(item, found, since, least, window)
@@ -175,18 +179,20 @@ def _opened(
     window: Window,
     run_id: str,
 ) -> None:
-    """Open new and returning items, and add them to ``ids`` by fingerprint."""
-    for draft in plan.create:
-        ids[draft.fingerprint] = items.write(cursor, draft, _opening(draft, None, window, run_id))
-    for item, draft in plan.reopen:
-        if items.move(cursor, _opening(draft, item, window, run_id), draft):
+    """Open new and returning items with their first occurrence, and add them to ``ids`` by fingerprint."""
+    seen = []
+    for item, draft in [*((None, draft) for draft in plan.create), *plan.reopen]:
+        item_id = item.id if item else ""
+        status, since = (item.status, item.status_since) if item else ("", window.end)
+        step = Transition(item_id, status, "OPEN", since, window.end, SYSTEM, draft.title, run_id)
+        if item is None:
+            ids[draft.fingerprint] = items.write(cursor, draft, step)
+        elif items.move(cursor, step, draft):
             ids[draft.fingerprint] = item.id
-
-
-def _opening(draft: Draft, item: Item | None, window: Window, run_id: str) -> Transition:
-    closed = (item.id, item.status, item.status_since) if item else ("", "", window.end)
-    item_id, status, since = closed
-    return Transition(item_id, status, "OPEN", since, window.end, SYSTEM, draft.title, run_id)
+        if opened := ids.get(draft.fingerprint):
+            known = (draft.source_detail[name] for name in _MEASURED)
+            seen.append(Occurrence(opened, run_id, item.episode + 1 if item else 1, window.end, *known, item_life.SLOW))
+    items.put_occurrences(cursor, seen)
 
 
 def notes(cause: ExplainedCause) -> Iterator[tuple[Dimension, dict[str, Any]]]:

@@ -6,7 +6,7 @@ Does not: closing items (store.items), learning baselines (analysis.baselines).
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from leo_telemetry_pipeline.dimension import Baseline, Dimension
@@ -15,30 +15,35 @@ from leo_telemetry_pipeline.store.items import Item
 
 @dataclass(frozen=True)
 class Account:
-    """How often items of a dimension were dismissed as noise, and when one was last accepted at its level."""
+    """How often items of a dimension were dismissed as noise, and the last acceptance: its time, and its window day."""
 
     noise: int = 0
     accepted_at: datetime | None = None
+    accepted_on: date | None = None
 
 
 def ledger(items: Iterable[Item]) -> dict[Dimension, Account]:
     """Return the decisions per dimension: on items named after it, and on those that list it as a member."""
     accounts: dict[Dimension, Account] = {}
-    for item in items:
-        accepted_at = item.closed_at if item.status == "ACCEPTED" else None
-        if not item.noise_count and accepted_at is None:
-            continue
-        for dimension in dimensions_of(item.source_detail):
+    for item in sorted(items, key=lambda one: one.closed_at or one.created_at):
+        for dimension in dimensions_of(item.source_detail) if item.noise_count or item.status == "ACCEPTED" else ():
             before = accounts.get(dimension, Account())
-            moments = [moment for moment in (before.accepted_at, accepted_at) if moment]
-            accounts[dimension] = Account(before.noise + item.noise_count, max(moments, default=None))
+            account = replace(before, noise=before.noise + item.noise_count)
+            if item.status == "ACCEPTED":
+                day = item.status_since.astimezone(UTC).date()
+                account = replace(account, accepted_at=item.closed_at, accepted_on=day)
+            accounts[dimension] = account
     return accounts
 
 
-def may_rise(account: Account | None, accepted_at: datetime | None, moved_at: datetime) -> bool:
-    """Return whether a person has declared, since a baseline moved, that a higher level may be normal."""
-    declared = (accepted_at, account.accepted_at if account else None)
-    return any(moment is not None and moment > moved_at for moment in declared)
+def accepted_on(account: Account | None, accepted_at: datetime | None, moved_at: datetime) -> date | None:
+    """Return the day on which a person last declared, since a baseline moved, that its level is normal."""
+    days = []
+    if accepted_at and accepted_at > moved_at:
+        days.append(accepted_at.astimezone(UTC).date())
+    if account and account.accepted_at and account.accepted_on and account.accepted_at > moved_at:
+        days.append(account.accepted_on)
+    return max(days, default=None)
 
 
 def remembered(kept: Iterable[Baseline], accounts: Mapping[Dimension, Account], window_end: datetime) -> list[Baseline]:
@@ -50,9 +55,10 @@ def remembered(kept: Iterable[Baseline], accounts: Mapping[Dimension, Account], 
     for baseline in kept:
         if baseline.window_end is None or baseline.window_end <= window_end:
             account = accounts.get(baseline.dimension)
-            rises = baseline.moved_at is not None and may_rise(account, baseline.accepted_at, baseline.moved_at)
+            moved_at = baseline.moved_at
+            accepted = accepted_on(account, baseline.accepted_at, moved_at) if moved_at else None
             evidence = {**baseline.evidence, "noise_dismissals": account.noise if account else 0}
-            remembered_baselines.append(replace(baseline, may_rise=rises, evidence=evidence))
+            remembered_baselines.append(replace(baseline, accepted_on=accepted, evidence=evidence))
     return remembered_baselines
 
 

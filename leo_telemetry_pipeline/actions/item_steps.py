@@ -48,6 +48,15 @@ class Past:
         over = compare.count_over(part, threshold_ms, GAMMA)
         return Level(part.count, compare.median(part, GAMMA), over)
 
+    def daily_p50s(self, dimension: Dimension) -> list[float]:
+        """Return the P50 of each day, NaN without spans."""
+        days = (compare.part(self.sides.get(dimension), day, day + 1) for day in range(self._first, self.end))
+        return [math.nan if of_day is None else compare.median(of_day, GAMMA) for of_day in days]
+
+    @property
+    def _first(self) -> int:
+        return self.window.start.date().toordinal()
+
 
 def read(database: Database, window: Window, dimensions: Iterable[Dimension], before: timedelta = BEFORE) -> Past:
     """Read the days of some dimensions, from ``before`` the end of a window."""

@@ -65,7 +65,7 @@ def of_history(history: History, changed: Sequence[ChangePoint], kept: Baseline 
         return None if first is None else _learned(history, first[:SETTLED_DAYS], "learned", 0)
     last = parts[-1]
     is_later = len(last) > 0 and len(changed) > 0 and int(history.days[last[0]]) > start_of(kept)
-    if is_later and kept.may_rise and len(last) >= ACCEPTED_LEAST:
+    if is_later and len(last) >= ACCEPTED_LEAST and _is_accepted(history, parts, kept):
         return _learned(history, last[:SETTLED_DAYS], "accepted", kept.noise_dismissals)
     if (since := tails.accepted(history, kept)) is not None:
         return _learned(history, since, "accepted", kept.noise_dismissals)
@@ -78,6 +78,17 @@ def of_history(history: History, changed: Sequence[ChangePoint], kept: Baseline 
         again = _learned(history, base, "settling", kept.noise_dismissals)
         return replace(again, regime_start=kept.regime_start)
     return _forward(history, _as_kept(kept), references.of(kept))
+
+
+def _is_accepted(history: History, parts: list[np.ndarray], kept: Baseline) -> bool:
+    """Return whether a person accepted the present rise: one that began later, after a recovery, is another."""
+    normal, resolution_ms = float(np.exp(references.of(kept).p50)), max(history.resolution_ms, kept.resolution_ms)
+    risen = None
+    for part in reversed(parts):
+        if not len(part) or least_ratio(float(np.exp(history.level(part))), normal, resolution_ms) <= RATIO_LEAST:
+            break
+        risen = date_of(int(history.days[part[0]]))
+    return kept.accepted_on is not None and risen is not None and risen <= kept.accepted_on
 
 
 def _with_reference(history: History, changed: Sequence[ChangePoint], kept: Baseline) -> Baseline | None:

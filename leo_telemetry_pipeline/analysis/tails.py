@@ -16,6 +16,7 @@ import numpy as np
 
 from leo_telemetry_pipeline.analysis import references, scan
 from leo_telemetry_pipeline.analysis.bucket_percentiles import percentiles
+from leo_telemetry_pipeline.analysis.changes import date_of
 from leo_telemetry_pipeline.analysis.levels import (
     ACCEPTED_LEAST,
     DAYS_LEAST,
@@ -67,10 +68,12 @@ def with_tail(history: History, baseline: Baseline, kept: Baseline | None) -> Ba
 def accepted(history: History, kept: Baseline) -> np.ndarray | None:
     """Return the days of a slow tail that a person accepted: it was slow at the last analysis, and still is."""
     reference, tail = _of(kept), history.tail
-    if reference is None or not kept.may_rise or not kept.evidence[_TAIL][_IS_SLOW]:
+    if reference is None or kept.accepted_on is None or not kept.evidence[_TAIL][_IS_SLOW]:
         return None
     slow = _slow_days(tail, reference)
-    return None if slow is None else np.flatnonzero(np.isin(history.days, tail.days[slow]))
+    if slow is None or date_of(int(tail.days[slow][0])) > kept.accepted_on:
+        return None
+    return np.flatnonzero(np.isin(history.days, tail.days[slow]))
 
 
 def _of(baseline: Baseline) -> Reference | None:

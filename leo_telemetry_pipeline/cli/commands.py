@@ -13,6 +13,7 @@ _COMMANDS = {
     "compare": ("compare:compare", "Test whether one dimension, or one period, is slower than another."),
     "demo": ("demo:demo", "Find planted slowdowns in sample data, in a separate home."),
     "dev": ("processes.commands:dev", "Run database, daemon, UI and OTLP receiver until Ctrl-C."),
+    "directives": ("directives:directives", "List directives; show, export or decide on one."),
     "drain": ("spans:drain", "Store spans spooled to disk while the database was unavailable."),
     "doctor": ("doctor:doctor", "Check that everything works, and say what to do if not."),
     "enqueue": ("analysis:enqueue", "Queue an analysis."),

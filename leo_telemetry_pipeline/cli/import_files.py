@@ -6,7 +6,7 @@ Belongs here: the command, and storing in batches. Does not: formats and admissi
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,6 +16,8 @@ from typing import NamedTuple
 import click
 
 from leo_telemetry_pipeline import redact
+from leo_telemetry_pipeline.cli import text
+from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.sources.files import admission, column_maps, parquet, reader
@@ -28,6 +30,9 @@ from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.store.spans import QuarantinedLine
 
 SHOWN = 5
+# Types and names in the summary, and different names that are counted.
+SHOWN_TYPES, SHOWN_NAMES = 5, 3
+MOST_NAMES = 10_000
 QUARANTINE_BATCH = 1_000
 STDIN = "-"
 STDIN_NAME = "standard input"
@@ -40,7 +45,8 @@ class Loaded:
     """Result of loading one file; ``bad`` holds the first bad lines, ``quarantined`` counts all of them.
 
     ``refused``: quarantined spans that the table rejected. ``completed``: spans that received their end. Spans start
-    between ``first_ms`` and ``last_ms``. ``wrong``: implausible times by reason.
+    between ``first_ms`` and ``last_ms``. ``wrong``: implausible times by reason. ``types`` and ``names``: spans per
+    type, and per type and name for at most MOST_NAMES names.
     """
 
     read: int = 0
@@ -52,11 +58,18 @@ class Loaded:
     last_ms: int | None = None
     bad: list[reader.BadLine] = field(default_factory=list)
     wrong: Counter[str] = field(default_factory=Counter)
+    types: Counter[str] = field(default_factory=Counter)
+    names: Counter[Dimension] = field(default_factory=Counter)
 
-    def extend_range(self, starts: list[int]) -> None:
-        """Extend the time range to these starts."""
+    def describe(self, batch: Sequence[Span]) -> None:
+        """Extend the time range to these spans, and count their types and names."""
+        starts = [span.start_time_ms for span in batch]
         self.first_ms = min(starts) if self.first_ms is None else min(self.first_ms, *starts)
         self.last_ms = max(starts) if self.last_ms is None else max(self.last_ms, *starts)
+        self.types.update(span.span_type for span in batch)
+        for name, count in Counter((span.span_type, span.span_name) for span in batch).items():
+            if name in self.names or len(self.names) < MOST_NAMES:
+                self.names[name] += count
 
 
 class Options(NamedTuple):
@@ -77,13 +90,14 @@ class Options(NamedTuple):
 @click.option("--project", metavar="NAME", default="", help="The project of spans that do not name one.")
 @click.option("--accept-times", is_flag=True, help="Store a file even if its times are implausible.")
 def load(paths: tuple[str, ...], mapping: str | None, preset: str | None, project: str, accept_times: bool) -> None:
-    """Store spans from files: JSON lines, OTLP/JSON, Zipkin v2, Jaeger JSON or CSV, plain or gzip, or Parquet.
+    """Store spans from files: JSON lines, OTLP/JSON, Zipkin v2, Jaeger JSON, CSV or Parquet.
 
-    FILE may be - for standard input. Spans that are already stored are not stored twice. A line that is not a span is
-    quarantined with its reason, in telemetry_quarantine; all other lines are stored. A file is refused as a whole if it
-    has no span, a hundred bad lines before the first span, or implausible times: years too old, in the future, or a
-    duration that contradicts the end. With a preset, old times are accepted. Units of times are ns, us, ms, s, d (days)
-    and excel (spreadsheet days). An archive of this database is restored exactly.
+    All but Parquet may be compressed by gzip, xz or zstd. FILE may be - for standard input. Spans that are already
+    stored are not stored twice. A line that is not a span is quarantined with its reason, in telemetry_quarantine;
+    all other lines are stored. A file is refused as a whole if it has no span, a hundred bad lines before the first
+    span, or implausible times: years too old, in the future, or a duration that contradicts the end. With a preset,
+    old times are accepted. Units of times are ns, us, ms, s, d (days) and excel (spreadsheet days). An archive of
+    this database is restored exactly.
     """
     columns = column_maps.parse_map(mapping) if mapping else None
     for path in paths:  # check all files before reading any, so that a typo does not leave a partial import
@@ -206,7 +220,7 @@ def store(
         loaded.completed += stored.completed
         loaded.quarantined += stored.quarantined
         loaded.refused += stored.quarantined
-        loaded.extend_range([span.start_time_ms for span in batch])
+        loaded.describe(batch)
         if wrong:
             _notice(connection, loaded, wrong, is_new=bool(stored.new))
     spans.quarantine(connection, source, waiting)
@@ -231,12 +245,27 @@ def _report(path: Path, loaded: Loaded) -> None:
     stored_already = f", {known} were already stored" if known > 0 else ""
     quarantined = f", {loaded.quarantined} bad line(s) quarantined" if loaded.quarantined else ""
     click.echo(f"{path}: {loaded.new} span(s) stored{completed}{stored_already}{quarantined}{_range(loaded)}")
+    for line in summary(loaded):
+        click.echo(f"  {line}")
     for reason, count in loaded.wrong.most_common():
         click.echo(f"  {count} span(s) with an implausible time: {reason}", err=True)
     for line in loaded.bad:
         click.echo(f"  line {line.line}: {line.reason}", err=True)
     if more := loaded.quarantined - len(loaded.bad):
         click.echo(f"  ... and {more} more, all in telemetry_quarantine", err=True)
+
+
+def summary(loaded: Loaded) -> Iterator[str]:
+    """Yield a line per span type, the most frequent first, with its most frequent names."""
+    for span_type, count in loaded.types.most_common(SHOWN_TYPES):
+        names = [(number, name) for (of_type, name), number in loaded.names.items() if of_type == span_type]
+        names.sort(key=lambda each: (-each[0], each[1]))
+        shown = [f"{text.cut(text.in_a_line(name))} {number}" for number, name in names[:SHOWN_NAMES]]
+        at_least = "at least " if len(loaded.names) == MOST_NAMES else ""
+        more = [f"{at_least}{len(names) - SHOWN_NAMES} more names"] if len(names) > SHOWN_NAMES else []
+        yield f"{span_type} {count}: {', '.join(shown + more)}"
+    if len(loaded.types) > SHOWN_TYPES:
+        yield f"... and {len(loaded.types) - SHOWN_TYPES} more span types"
 
 
 def _range(loaded: Loaded) -> str:

@@ -4,17 +4,15 @@ Belongs here: the page, as a pure function of a row, which SQL may have written.
 """
 
 import shlex
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from leo_telemetry_pipeline.actions.item_detail import Known, known_of
 from leo_telemetry_pipeline.actions.items import allowed, explanations, milliseconds, ratio_of, worded
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.store.items import Event, Item
-
-Known = Mapping[str, Any]
 
 
 def render(item: Item, events: Sequence[Event] = ()) -> str:
@@ -34,7 +32,7 @@ def _facts(item: Item, known: Known) -> Iterator[tuple[str, str]]:
     yield "opened", f"{text.moment(item.created_at)} UTC, last updated {text.moment(item.updated_at)} UTC"
     for place, line in enumerate(_note(item, known).splitlines()):
         yield "" if place else "note", line
-    if name := _dimension(known):
+    if name := dimension(known):
         yield "dimension", name + (f" in project {known['project']}" if known.get("project") else "")
     if "slow_calls" in known:
         known = {name: value for name, value in known.items() if name != "multiplier"}
@@ -72,14 +70,14 @@ def _note(item: Item, known: Known) -> str:
 def _sentences(known: Known) -> Iterator[str]:
     yield from explanations({**known, "members": ()})
     if members := known.get("members"):
-        rows = [(_dimension(row), f"{100 * row['share']:.0f} %" if "share" in row else None) for row in members]
+        rows = [(dimension(row), f"{100 * row['share']:.0f} %" if "share" in row else None) for row in members]
         yield from text.table(("ALSO SLOW BECAUSE OF IT", "ADDED TIME DUE TO IT"), rows).splitlines()
     if traces := known.get("evidence_trace_ids"):
         yield f"Slowest traces: {', '.join(traces)}"
 
 
 def _next(item: Item, known: Known) -> Iterator[str]:
-    name = _dimension(known)
+    name = dimension(known)
     if name:
         cause = known.get("cause") or name
         if cause != name:
@@ -94,7 +92,8 @@ def _why(name: str, known: Known) -> str:
     return shlex.join(("leo-telemetry", "why", name, *of_project))
 
 
-def _dimension(known: Known) -> str | None:
+def dimension(known: Known) -> str | None:
+    """Return the name of the dimension of an item or a member."""
     of_type, key = known.get("dimension_type"), known.get("dimension_key")
     return f"{of_type}:{key}" if of_type and key else None
 
@@ -112,59 +111,3 @@ _NUMBERS: tuple[tuple[str, str, dict[str, Callable[[Any], str]]], ...] = (
     ("observed", ": ", {"observed_p50_ms": milliseconds, "ratio": str}),
     ("lost", "", {"lost_ms_a_week": lambda lost: f"{text.lasted(lost / 1000)} per week"}),
 )
-
-
-def known_of(item: Item) -> Known:
-    """Return the valid fields of an item's detail; rows written by SQL may hold anything."""
-    return _read(item.source_detail, _OF_A_DIMENSION | _OF_AN_ITEM)
-
-
-def _read(given: Any, readers: Mapping[str, Callable[[Any], Any]]) -> Known:
-    read = {name: reader(given.get(name)) for name, reader in readers.items()} if isinstance(given, dict) else {}
-    return {name: value for name, value in read.items() if value is not None}
-
-
-def _number(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and abs(value) <= sys.float_info.max else None
-
-
-def _words(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _list_of_words(value: Any) -> list[str] | None:
-    return [word for word in value if isinstance(word, str)] if isinstance(value, list) else None
-
-
-def _window(value: Any) -> tuple[datetime, datetime] | None:
-    # Start or end may be missing, not be a time, or lie outside the years that Python knows.
-    with suppress(KeyError, TypeError, ValueError, OverflowError):
-        start, end = (datetime.fromisoformat(value[side]).astimezone(UTC) for side in ("start", "end"))
-        return start, end
-    return None
-
-
-def _slow_calls(value: Any) -> Known | None:
-    read = _read(value, dict.fromkeys(("share", "p50_ms", "cut_ms", "p90_ms", "p90_before_ms"), _number))
-    return read if read.keys() >= {"share", "cut_ms", "p90_ms"} and 0 < read["share"] <= 1 else None
-
-
-def _members(value: Any) -> list[Known] | None:
-    members = [_read(member, _OF_A_DIMENSION) for member in value] if isinstance(value, list) else []
-    return [member for member in members if _dimension(member)]
-
-
-_OF_A_DIMENSION: dict[str, Callable[[Any], Any]] = {
-    "dimension_type": _words,
-    "dimension_key": _words,
-    "share": _number,
-}
-_OF_AN_ITEM: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("project", "baseline_source", "onset_day", "why", "cause", "slow_value"), _words),
-    **dict.fromkeys(("observed_p50_ms", "baseline_p50_ms", "multiplier", "ratio", "resolution_ms"), _number),
-    **dict.fromkeys(("sample_count", "p_value", "lost_ms_a_week"), _number),
-    **dict.fromkeys(("measured", "set_apart_by", "evidence_trace_ids"), _list_of_words),
-    "window": _window,
-    "members": _members,
-    "slow_calls": _slow_calls,
-}

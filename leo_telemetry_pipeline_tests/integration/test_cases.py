@@ -77,7 +77,7 @@ def test_times_in_seconds_are_not_stored_until_a_person_accepts_them(db: Databas
     found = re.search(r"use `(--map [^`]+)`", done.stderr)
     assert found
     mended = load("--accept-times", *shlex.split(found[1]), CASES / "sec.jsonl")
-    assert mended.output.endswith("20 span(s) stored; spans of 2026-11-29\n")
+    assert "20 span(s) stored; spans of 2026-11-29\n" in mended.output
     assert load("--accept-times", CASES / "sec.jsonl").exit_code == 0
     assert one(db, SPANS) == 40
 
@@ -162,13 +162,13 @@ def test_a_purge_finds_lines_that_an_import_quarantined(db: Database, tmp_path: 
 def test_one_wrong_file_does_not_keep_out_the_others(db: Database, tmp_path: Path) -> None:
     """Lost: a nightly import of forty files, because of one wrong file."""
     good = [written(tmp_path, [row()], f"{number}.jsonl") for number in range(2)]
-    zipped = tmp_path / "x.zst"
-    zipped.write_bytes(b"\x28\xb5\x2f\xfd" + bytes(20))
+    zipped = tmp_path / "x.lz4"
+    zipped.write_bytes(b"\x04\x22\x4d\x18" + bytes(20))
     done = load(good[0], CASES / "wrong_file.jsonl", zipped, good[1])
     assert done.exit_code == 1
     assert done.stderr.count("\n") == 2
     assert (
-        f"{zipped}: this is compressed with zstd, which is not supported: `zstd -dc FILE | leo-telemetry import -`"
+        f"{zipped}: this is compressed with lz4, which is not supported: `lz4 -dc FILE | leo-telemetry import -`"
         in (done.stderr)
     )
     assert one(db, SPANS) == 2

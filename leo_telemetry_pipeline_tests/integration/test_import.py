@@ -82,7 +82,10 @@ def test_spans_that_the_table_refuses_are_not_reported_as_stored_already(
     path.write_text("\n".join([row(), row(span_name="poison"), "{not json"]))
     _report(path, store(db, reader.read(path), path))
     said = capsys.readouterr()
-    assert said.out == f"{path}: 1 span(s) stored, 2 bad line(s) quarantined; spans of 2026-11-22\n"
+    assert (
+        said.out
+        == f"{path}: 1 span(s) stored, 2 bad line(s) quarantined; spans of 2026-11-22\n  gate 2: G 1, poison 1\n"
+    )
     assert "line 3" in said.err
     assert "... and 1 more, all in telemetry_quarantine" in said.err
 

@@ -162,7 +162,7 @@ def _head(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
 def _format(name: str, head: bytes, *, mapped: bool) -> str:
     first, _, others = head.partition(b"\n")
     first, second = first.strip(), others.lstrip().partition(b"\n")[0].strip()
-    named = name.removesuffix(".gz").endswith((".csv", ".tsv"))
+    named = re.sub(r"\.(gz|xz|zst)$", "", name).endswith((".csv", ".tsv"))
     if first.startswith((b"{", b"[")) and not (named and mapped):
         return "documents" if json_documents.is_document(first, second) else "lines"
     columns = first.replace(b'"', b"").replace(b";", b",").replace(b"\t", b",").split(b",")

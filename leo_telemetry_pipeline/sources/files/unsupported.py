@@ -16,9 +16,7 @@ _FEW_COLUMNS = 3
 
 # First bytes, name of the format, and the command that decompresses it for `leo-telemetry import -`.
 _PACKED = (
-    (b"\x28\xb5\x2f\xfd", "zstd", "zstd -dc"),
     (b"BZh91AY&SY", "bzip2", "bzip2 -dc"),
-    (b"\xfd7zXZ\x00", "xz", "xz -dc"),
     (b"\x04\x22\x4d\x18", "lz4", "lz4 -dc"),
     (b"\x1f\x9d", "compress (.Z)", "uncompress -c"),
     (b"PK\x03\x04", "zip", "unzip -p"),

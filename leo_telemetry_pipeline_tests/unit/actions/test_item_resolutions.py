@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from leo_telemetry_pipeline.actions.item_resolutions import Account, dimensions_of, ledger, may_rise
+from leo_telemetry_pipeline.actions.item_resolutions import Account, accepted_on, dimensions_of, ledger
 from leo_telemetry_pipeline.store.items import Item
 
 THEN = datetime(2026, 2, 9, tzinfo=UTC)
@@ -15,7 +15,7 @@ def item(status: str, *names: str, noise: int = 0, closed: datetime = THEN) -> I
     first, *members = [{"dimension_type": "gate", "dimension_key": name} for name in names]
     closed_at = closed if status in ("RESOLVED", "ACCEPTED", "DISMISSED", "STALE") else None
     detail = {**first, "members": members}
-    return Item("id", "f", "t", "d", status, detail, THEN, THEN, closed_at, noise_count=noise)
+    return Item("id", "f", "t", "d", status, detail, THEN, THEN, closed_at, status_since=closed, noise_count=noise)
 
 
 def test_decisions_count_for_the_dimension_of_an_item_and_its_members():
@@ -23,7 +23,7 @@ def test_decisions_count_for_the_dimension_of_an_item_and_its_members():
     found = ledger(
         [item("DISMISSED", "A", "B", noise=1), item("OPEN", "A", noise=2), item("ACCEPTED", "B"), item("OPEN", "A")]
     )
-    assert found == {("gate", "A"): Account(3), ("gate", "B"): Account(1, THEN)}
+    assert found == {("gate", "A"): Account(3), ("gate", "B"): Account(1, THEN, THEN.date())}
 
 
 def test_a_dimension_named_twice_in_an_item_is_counted_once():
@@ -43,10 +43,10 @@ def test_only_the_last_acceptance_lets_a_level_become_normal():
 
 def test_a_baseline_may_rise_only_if_a_person_accepted_something_since_it_moved():
     """Lost: a regression becomes normal by waiting, or an accepted level alarms forever."""
-    settled = Account(accepted_at=THEN)
-    assert may_rise(settled, None, THEN - DAY)
-    assert not may_rise(settled, None, THEN + DAY)
-    assert may_rise(None, THEN, THEN - DAY)
-    assert not may_rise(None, THEN, THEN)
-    assert not may_rise(None, None, THEN)
-    assert not may_rise(Account(noise=3), None, THEN)
+    account = Account(accepted_at=THEN, accepted_on=THEN.date() - DAY)
+    assert accepted_on(account, None, THEN - DAY) == THEN.date() - DAY
+    assert accepted_on(account, None, THEN + DAY) is None
+    assert accepted_on(account, THEN, THEN - DAY) == THEN.date()
+    assert accepted_on(None, THEN, THEN) is None
+    assert accepted_on(None, None, THEN) is None
+    assert accepted_on(Account(noise=3), None, THEN) is None

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def some(days: DailyP50s, at: slice) -> DailyP50s:
     return DailyP50s(days.dimensions, days.place[at], days.day[at], days.count[at], days.p50_ms[at])
 
 
-def learn(days: DailyP50s, kept: Iterable[Baseline] = (), **decided: bool) -> list[Baseline]:
+def learn(days: DailyP50s, kept: Iterable[Baseline] = (), **decided: Any) -> list[Baseline]:
     """Learn baselines from days, earlier baselines and people's decisions."""
     read = levels.days_of(days)
     return list(baselines.learn(read, levels.change_points(read), [replace(one, **decided) for one in kept]).values())
@@ -132,10 +133,18 @@ def test_an_accepted_level_becomes_the_baseline():
     """Lost: work that was made slower on purpose would be a bottleneck forever."""
     kept = learn(daily((40, 1000.0)))
     after = daily((40, 1000.0), (6, 2000.0))
-    learned = learn(after, kept, may_rise=True)
+    learned = learn(after, kept, accepted_on=(FIRST + timedelta(days=44)).date())
     assert normal(learned).moved == "accepted"
     assert normal(learned).p50_ms == pytest.approx(2000, rel=0.05)
     assert only(judged(after, learned)).outcome == "ok"
+
+
+def test_an_acceptance_does_not_outlive_the_level_that_was_accepted():
+    """Lost: a slowdown long after an accepted one that went away is taken for normal at once."""
+    kept = learn(daily((40, 1000.0)))
+    again = daily((40, 1000.0), (6, 2000.0), (20, 1000.0), (8, 2000.0))
+    learned = learn(again, kept, accepted_on=(FIRST + timedelta(days=44)).date())
+    assert normal(learned).p50_ms == pytest.approx(1000, rel=0.05)
 
 
 def test_an_improvement_moves_the_baseline_down_after_two_weeks():
