@@ -2,7 +2,7 @@
 
 Belongs here: wording. Names come from outside, so every text of a message is inert. Pure: no database, no clock.
 Does not: titles (actions.alerts), sending (channels).
-"""
+Does not: deciding what people are told, sending (channels).
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
