@@ -228,6 +228,8 @@ DECLARE
     of_day date;
     name text;
     from_ms bigint;
+    to_ms bigint;
+    held_ms bigint;
 BEGIN
     LOOP
         IF cardinality(missing) = 0 THEN
@@ -235,11 +237,21 @@ BEGIN
         END IF;
         BEGIN
             missing := ARRAY(
-                SELECT day FROM unnest(missing) AS day, extract(epoch FROM day::timestamp) AS s
-                WHERE to_regclass('workflow_trace_log_' || to_char(day, 'YYYYMMDD')) IS NULL AND NOT EXISTS (
-                    SELECT FROM workflow_trace_log_default AS d
-                    WHERE d.start_time_ms >= s::bigint * 1000 AND d.start_time_ms < s::bigint * 1000 + 86400000)
+                SELECT day FROM unnest(missing) AS day
+                WHERE to_regclass('workflow_trace_log_' || to_char(day, 'YYYYMMDD')) IS NULL ORDER BY day
             );
+            -- Skips from day to day. Citus accepts no subquery here that depends on a day.
+            of_day := missing[1];
+            LOOP
+                from_ms := extract(epoch FROM of_day::timestamp) * 1000;
+                to_ms := extract(epoch FROM missing[cardinality(missing)]::timestamp) * 1000 + 86400000;
+                SELECT min(d.start_time_ms) INTO held_ms FROM workflow_trace_log_default AS d
+                WHERE d.start_time_ms >= from_ms AND d.start_time_ms < to_ms;
+                EXIT WHEN held_ms IS NULL;
+                of_day := DATE '1970-01-01' + (held_ms / 86400000)::integer;
+                missing := array_remove(missing, of_day);
+                of_day := of_day + 1;
+            END LOOP;
             -- Rolled back to release the locks of this query, with which concurrent calls would deadlock.
             RAISE SQLSTATE 'LT001';
         EXCEPTION WHEN SQLSTATE 'LT001' THEN
@@ -370,8 +382,9 @@ BEGIN
         IF last_beat + interval '30 seconds' < least(clock_timestamp(), lost.deadline_at) THEN
             lost.status := 'FAILED';
             lost.reason_code := 'WORKER_LOST';
-            lost.error_detail := 'no heartbeat since ' || to_char(last_beat AT TIME ZONE 'UTC',
-                'YYYY-MM-DD HH24:MI:SS') || ' UTC: the process that ran the analysis is gone or stopped';
+            lost.error_detail := coalesce(lost.metadata->>'interrupted_by', 'no heartbeat since '
+                || to_char(last_beat AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
+                || ' UTC: the process that ran the analysis is gone or stopped');
         ELSE
             lost.status := 'TIMED_OUT';
             lost.reason_code := 'DEADLINE';
@@ -387,6 +400,31 @@ BEGIN
         PERFORM telemetry_enqueue_retry(lost);
         RETURN NEXT lost;
     END LOOP;
+END $$;
+
+CREATE FUNCTION public.telemetry_check_directive() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        IF NEW.status <> 'draft' THEN
+            RAISE EXCEPTION 'a directive begins as draft, not as %', NEW.status USING ERRCODE = 'check_violation';
+        END IF;
+    ELSIF NEW.status <> OLD.status AND NOT (CASE OLD.status
+        WHEN 'draft' THEN NEW.status IN ('pending_approval', 'deferred', 'active', 'cancelled')
+        WHEN 'pending_approval' THEN NEW.status IN ('draft', 'deferred', 'active', 'cancelled')
+        WHEN 'deferred' THEN NEW.status IN ('draft', 'active', 'cancelled')
+        WHEN 'active' THEN NEW.status IN ('deferred', 'planning', 'in_progress', 'review', 'completed', 'cancelled')
+        WHEN 'planning' THEN NEW.status IN ('deferred', 'in_progress', 'review', 'completed', 'cancelled')
+        WHEN 'in_progress' THEN NEW.status IN ('deferred', 'review', 'completed', 'cancelled')
+        WHEN 'review' THEN NEW.status IN ('in_progress', 'completed', 'cancelled')
+        ELSE false
+    END) THEN
+        RAISE EXCEPTION 'a directive cannot go from % to %', OLD.status, NEW.status
+            USING ERRCODE = 'check_violation', HINT = 'Completed and cancelled are final: a return is a new directive.';
+    END IF;
+    RETURN NEW;
 END $$;
 
 CREATE FUNCTION public.telemetry_check_item() RETURNS trigger
@@ -526,6 +564,26 @@ BEGIN
     RETURN new_id;
 END $$;
 
+CREATE FUNCTION public.telemetry_record_directive() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    given jsonb := coalesce(nullif(current_setting('leo_telemetry.transition', true), ''), '{}')::jsonb;
+    was text := CASE TG_OP WHEN 'UPDATE' THEN OLD.status END;
+BEGIN
+    IF was IS NOT DISTINCT FROM NEW.status THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO directive_events (directive_id, from_status, to_status, actor, reason)
+    VALUES (NEW.id, was, NEW.status, coalesce(given->>'actor', session_user),
+            coalesce(given->>'reason', 'changed by SQL'));
+    IF NEW.status IN ('completed', 'cancelled') THEN
+        UPDATE directive_items SET is_live = false WHERE directive_id = NEW.id;
+    END IF;
+    RETURN NULL;
+END $$;
+
 CREATE FUNCTION public.telemetry_record_item() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -563,6 +621,55 @@ $$;
 
 CREATE TABLE public.alembic_version (
     version_num character varying(32) NOT NULL
+);
+
+CREATE TABLE public.alert_outbox (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    number bigint NOT NULL,
+    key text NOT NULL,
+    kind text NOT NULL,
+    severity text NOT NULL,
+    item_id uuid,
+    episode integer,
+    run_id uuid,
+    window_end timestamp with time zone,
+    title text NOT NULL,
+    body jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    not_before timestamp with time zone DEFAULT now() NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    claimed_until timestamp with time zone,
+    delivered_to text[] DEFAULT '{}'::text[] NOT NULL,
+    delivered_at timestamp with time zone,
+    failed_at timestamp with time zone,
+    last_error text,
+    CONSTRAINT alert_outbox_check CHECK (((delivered_at IS NULL) OR (failed_at IS NULL))),
+    CONSTRAINT alert_outbox_key_check CHECK ((key <> ''::text)),
+    CONSTRAINT alert_outbox_kind_check CHECK ((kind = ANY (ARRAY['new'::text, 'worse'::text, 'back'::text, 'resolved'::text, 'reminder'::text, 'digest'::text, 'health'::text, 'slow_span'::text]))),
+    CONSTRAINT alert_outbox_severity_check CHECK ((severity = ANY (ARRAY['info'::text, 'warning'::text, 'high'::text, 'critical'::text])))
+);
+
+COMMENT ON TABLE public.alert_outbox IS 'Alerts, from the transaction that caused each one until every channel has it; delivered at least once.';
+
+COMMENT ON COLUMN public.alert_outbox.number IS 'Order in which alerts about one item are delivered.';
+
+COMMENT ON COLUMN public.alert_outbox.key IS 'Idempotency key: the same event never makes a second alert.';
+
+COMMENT ON COLUMN public.alert_outbox.not_before IS 'Time of the first attempt, or of the next one after a failure.';
+
+COMMENT ON COLUMN public.alert_outbox.claimed_until IS 'Lease of the process that is delivering it.';
+
+COMMENT ON COLUMN public.alert_outbox.delivered_to IS 'Channels that have accepted it, by name; their addresses are secret.';
+
+COMMENT ON COLUMN public.alert_outbox.failed_at IS 'Dead letter: not tried again until `leo-telemetry alerts retry`.';
+
+ALTER TABLE public.alert_outbox ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.alert_outbox_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE public.continuous_improvements (
@@ -673,6 +780,39 @@ CREATE TABLE public.dimension_forecasts (
 );
 
 COMMENT ON TABLE public.dimension_forecasts IS 'Probability that a dimension is a bottleneck in the window that ends on a future day, or the reason for none.';
+
+CREATE TABLE public.directive_events (
+    id bigint NOT NULL,
+    directive_id uuid NOT NULL,
+    from_status text,
+    to_status text NOT NULL,
+    actor text NOT NULL,
+    reason text NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON TABLE public.directive_events IS 'Status changes of directives: one row each, also for changes by SQL.';
+
+COMMENT ON COLUMN public.directive_events.actor IS 'system, or the name of a person; the database user if plain SQL names nobody.';
+
+ALTER TABLE public.directive_events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.directive_events_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.directive_items (
+    directive_id uuid NOT NULL,
+    item_id uuid NOT NULL,
+    is_live boolean DEFAULT true NOT NULL
+);
+
+COMMENT ON TABLE public.directive_items IS 'Items of each directive; an item has at most one live directive.';
+
+COMMENT ON COLUMN public.directive_items.is_live IS 'False once the directive is completed or cancelled.';
 
 CREATE TABLE public.duration_histogram_blocks (
     first_day date NOT NULL,
@@ -950,6 +1090,63 @@ CREATE VIEW public.p50_by_subagent WITH (security_invoker='true') AS
     evidence_trace_ids
    FROM public.current_p50
   WHERE (dimension_type = 'subagent'::text);
+
+CREATE TABLE public.strategic_directives (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    sd_key text NOT NULL,
+    sd_code_user_facing text GENERATED ALWAYS AS (sd_key) STORED NOT NULL,
+    title text NOT NULL,
+    description text NOT NULL,
+    scope text NOT NULL,
+    rationale text NOT NULL,
+    strategic_intent text NOT NULL,
+    sd_type text DEFAULT 'bugfix'::text NOT NULL,
+    status text DEFAULT 'draft'::text NOT NULL,
+    priority text NOT NULL,
+    category text DEFAULT 'performance'::text NOT NULL,
+    current_phase text DEFAULT 'LEAD'::text NOT NULL,
+    target_application text NOT NULL,
+    strategic_objectives jsonb NOT NULL,
+    success_criteria jsonb NOT NULL,
+    success_metrics jsonb NOT NULL,
+    key_changes jsonb NOT NULL,
+    smoke_test_steps jsonb NOT NULL,
+    key_principles jsonb NOT NULL,
+    risks jsonb NOT NULL,
+    dependencies jsonb DEFAULT '[]'::jsonb NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT strategic_directives_category_check CHECK ((category <> ''::text)),
+    CONSTRAINT strategic_directives_check CHECK ((scope <> description)),
+    CONSTRAINT strategic_directives_check1 CHECK (((status <> 'completed'::text) OR (metadata ? 'outcome'::text))),
+    CONSTRAINT strategic_directives_current_phase_check CHECK ((current_phase <> ''::text)),
+    CONSTRAINT strategic_directives_dependencies_check CHECK ((jsonb_typeof(dependencies) = 'array'::text)),
+    CONSTRAINT strategic_directives_description_check CHECK ((length(description) >= 100)),
+    CONSTRAINT strategic_directives_key_changes_check CHECK ((jsonb_array_length(key_changes) >= 1)),
+    CONSTRAINT strategic_directives_key_principles_check CHECK ((jsonb_array_length(key_principles) >= 1)),
+    CONSTRAINT strategic_directives_metadata_check CHECK ((jsonb_typeof(metadata) = 'object'::text)),
+    CONSTRAINT strategic_directives_priority_check CHECK ((priority = ANY (ARRAY['critical'::text, 'high'::text, 'medium'::text, 'low'::text]))),
+    CONSTRAINT strategic_directives_rationale_check CHECK ((rationale <> ''::text)),
+    CONSTRAINT strategic_directives_risks_check CHECK ((jsonb_array_length(risks) >= 1)),
+    CONSTRAINT strategic_directives_scope_check CHECK ((scope <> ''::text)),
+    CONSTRAINT strategic_directives_sd_key_check CHECK ((sd_key ~ '^SD-[A-Z0-9]+(-[A-Z0-9]+)*-[0-9]{3,}$'::text)),
+    CONSTRAINT strategic_directives_sd_type_check CHECK ((sd_type <> ''::text)),
+    CONSTRAINT strategic_directives_smoke_test_steps_check CHECK ((jsonb_array_length(smoke_test_steps) >= 1)),
+    CONSTRAINT strategic_directives_status_check CHECK ((status = ANY (ARRAY['draft'::text, 'pending_approval'::text, 'deferred'::text, 'active'::text, 'planning'::text, 'in_progress'::text, 'review'::text, 'completed'::text, 'cancelled'::text]))),
+    CONSTRAINT strategic_directives_strategic_intent_check CHECK ((strategic_intent <> ''::text)),
+    CONSTRAINT strategic_directives_strategic_objectives_check CHECK ((jsonb_array_length(strategic_objectives) >= 1)),
+    CONSTRAINT strategic_directives_success_criteria_check CHECK ((jsonb_array_length(success_criteria) >= 2)),
+    CONSTRAINT strategic_directives_success_metrics_check CHECK ((jsonb_array_length(success_metrics) >= 1)),
+    CONSTRAINT strategic_directives_target_application_check CHECK ((target_application <> ''::text)),
+    CONSTRAINT strategic_directives_title_check CHECK ((title <> ''::text))
+);
+
+COMMENT ON TABLE public.strategic_directives IS 'Directives: work drafted from improvement items, as rows of the LEO engine''s strategic_directives_v2.';
+
+COMMENT ON COLUMN public.strategic_directives.status IS 'A draft until someone approves it; completed once its items are measured as fast again.';
+
+COMMENT ON COLUMN public.strategic_directives.metadata IS 'Items, fingerprints, run, dimension and P50s it was drafted from; its outcome.';
 
 CREATE TABLE public.telemetry_backtests (
     run_id uuid NOT NULL,
@@ -1314,6 +1511,12 @@ ALTER TABLE ONLY public.workflow_trace_log ATTACH PARTITION public.workflow_trac
 ALTER TABLE ONLY public.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
 
+ALTER TABLE ONLY public.alert_outbox
+    ADD CONSTRAINT alert_outbox_key_key UNIQUE (key);
+
+ALTER TABLE ONLY public.alert_outbox
+    ADD CONSTRAINT alert_outbox_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.continuous_improvements
     ADD CONSTRAINT continuous_improvements_pkey PRIMARY KEY (id);
 
@@ -1322,6 +1525,12 @@ ALTER TABLE ONLY public.dimension_forecasts
 
 ALTER TABLE ONLY public.dimension_p50
     ADD CONSTRAINT dimension_p50_pkey PRIMARY KEY (run_id, dimension_type, dimension_key);
+
+ALTER TABLE ONLY public.directive_events
+    ADD CONSTRAINT directive_events_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.directive_items
+    ADD CONSTRAINT directive_items_pkey PRIMARY KEY (directive_id, item_id);
 
 ALTER TABLE ONLY public.duration_histogram_blocks_made
     ADD CONSTRAINT duration_histogram_blocks_made_pkey PRIMARY KEY (first_day, days, dimension_type);
@@ -1340,6 +1549,12 @@ ALTER TABLE ONLY public.item_events
 
 ALTER TABLE ONLY public.item_occurrences
     ADD CONSTRAINT item_occurrences_pkey PRIMARY KEY (item_id, run_id);
+
+ALTER TABLE ONLY public.strategic_directives
+    ADD CONSTRAINT strategic_directives_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.strategic_directives
+    ADD CONSTRAINT strategic_directives_sd_key_key UNIQUE (sd_key);
 
 ALTER TABLE ONLY public.telemetry_analysis_runs
     ADD CONSTRAINT telemetry_analysis_runs_dagster_run_id_key UNIQUE (dagster_run_id);
@@ -1404,7 +1619,19 @@ ALTER TABLE ONLY public.workflow_trace_log
 ALTER TABLE ONLY public.workflow_trace_log_default
     ADD CONSTRAINT workflow_trace_log_default_pkey PRIMARY KEY (trace_id, span_id, start_time_ms);
 
+CREATE INDEX alert_outbox_delivered ON public.alert_outbox USING btree (delivered_at) WHERE (delivered_at IS NOT NULL);
+
+CREATE INDEX alert_outbox_of_item ON public.alert_outbox USING btree (item_id, episode, number) WHERE (delivered_at IS NULL);
+
+CREATE INDEX alert_outbox_waiting ON public.alert_outbox USING btree (number) WHERE (delivered_at IS NULL);
+
+CREATE INDEX alert_outbox_window_end ON public.alert_outbox USING btree (window_end);
+
 CREATE UNIQUE INDEX continuous_improvements_fingerprint ON public.continuous_improvements USING btree (fingerprint);
+
+CREATE INDEX directive_events_directive ON public.directive_events USING btree (directive_id, id);
+
+CREATE UNIQUE INDEX directive_items_one_live ON public.directive_items USING btree (item_id) WHERE is_live;
 
 CREATE INDEX item_events_of_item ON public.item_events USING btree (item_id, id);
 
@@ -1462,6 +1689,12 @@ CREATE TRIGGER continuous_improvements_record AFTER INSERT OR UPDATE ON public.c
 
 CREATE TRIGGER continuous_improvements_updated_at BEFORE UPDATE ON public.continuous_improvements FOR EACH ROW EXECUTE FUNCTION public.telemetry_set_updated_at();
 
+CREATE TRIGGER strategic_directives_recorded AFTER INSERT OR UPDATE OF status ON public.strategic_directives FOR EACH ROW EXECUTE FUNCTION public.telemetry_record_directive();
+
+CREATE TRIGGER strategic_directives_transition BEFORE INSERT OR UPDATE OF status ON public.strategic_directives FOR EACH ROW EXECUTE FUNCTION public.telemetry_check_directive();
+
+CREATE TRIGGER strategic_directives_updated_at BEFORE UPDATE ON public.strategic_directives FOR EACH ROW EXECUTE FUNCTION public.telemetry_set_updated_at();
+
 CREATE TRIGGER telemetry_analysis_runs_transition BEFORE UPDATE OF status ON public.telemetry_analysis_runs FOR EACH ROW EXECUTE FUNCTION public.telemetry_check_transition();
 
 CREATE TRIGGER telemetry_thresholds_updated_at BEFORE UPDATE ON public.telemetry_thresholds FOR EACH ROW EXECUTE FUNCTION public.telemetry_set_updated_at();
@@ -1471,6 +1704,15 @@ ALTER TABLE ONLY public.dimension_forecasts
 
 ALTER TABLE ONLY public.dimension_p50
     ADD CONSTRAINT dimension_p50_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.telemetry_analysis_runs(run_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.directive_events
+    ADD CONSTRAINT directive_events_directive_id_fkey FOREIGN KEY (directive_id) REFERENCES public.strategic_directives(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.directive_items
+    ADD CONSTRAINT directive_items_directive_id_fkey FOREIGN KEY (directive_id) REFERENCES public.strategic_directives(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.directive_items
+    ADD CONSTRAINT directive_items_item_id_fkey FOREIGN KEY (item_id) REFERENCES public.continuous_improvements(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.item_events
     ADD CONSTRAINT item_events_item_id_fkey FOREIGN KEY (item_id) REFERENCES public.continuous_improvements(id) ON DELETE CASCADE;
@@ -1489,11 +1731,17 @@ ALTER TABLE ONLY public.telemetry_suggestions
 
 ALTER TABLE public.alembic_version ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.alert_outbox ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.continuous_improvements ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.dimension_forecasts ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.dimension_p50 ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.directive_events ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.directive_items ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.duration_histogram_blocks ENABLE ROW LEVEL SECURITY;
 
@@ -1507,6 +1755,8 @@ ALTER TABLE public.item_events ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.item_occurrences ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.strategic_directives ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.telemetry_analysis_runs ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.telemetry_backtests ENABLE ROW LEVEL SECURITY;
@@ -1519,11 +1769,17 @@ ALTER TABLE public.telemetry_folded_names ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY telemetry_granted ON public.alembic_version USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
+CREATE POLICY telemetry_granted ON public.alert_outbox USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
+
 CREATE POLICY telemetry_granted ON public.continuous_improvements USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
 CREATE POLICY telemetry_granted ON public.dimension_forecasts USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
 CREATE POLICY telemetry_granted ON public.dimension_p50 USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
+
+CREATE POLICY telemetry_granted ON public.directive_events USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
+
+CREATE POLICY telemetry_granted ON public.directive_items USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
 CREATE POLICY telemetry_granted ON public.duration_histogram_blocks USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
@@ -1536,6 +1792,8 @@ CREATE POLICY telemetry_granted ON public.duration_histograms USING ((CURRENT_US
 CREATE POLICY telemetry_granted ON public.item_events USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
 CREATE POLICY telemetry_granted ON public.item_occurrences USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
+
+CREATE POLICY telemetry_granted ON public.strategic_directives USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
 CREATE POLICY telemetry_granted ON public.telemetry_analysis_runs USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
@@ -1617,6 +1875,8 @@ REVOKE ALL ON FUNCTION public.finish_telemetry_run(run_id uuid, dagster_run_id t
 
 REVOKE ALL ON FUNCTION public.reap_telemetry_runs() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION public.telemetry_check_directive() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION public.telemetry_check_item() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.telemetry_check_transition() FROM PUBLIC;
@@ -1626,6 +1886,8 @@ REVOKE ALL ON FUNCTION public.telemetry_close_table(closed regclass) FROM PUBLIC
 REVOKE ALL ON FUNCTION public.telemetry_effective_threshold(of_type text, of_key text, OUT is_active boolean, OUT baseline_p50_ms double precision, OUT baseline_source text, OUT multiplier double precision, OUT multiplier_source text, OUT min_samples integer, OUT min_samples_source text, OUT max_items_per_run integer, OUT max_items_per_day integer, OUT cooldown_hours integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.telemetry_enqueue_retry(lost public.telemetry_analysis_runs) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.telemetry_record_directive() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.telemetry_record_item() FROM PUBLIC;
 

@@ -51,7 +51,7 @@ def verdict(item: Item, result: DimensionResult, since: Level | None) -> str:
     """Return whether the dimension of an active item is slow, fast or neither.
 
     ``since``: its spans since the fix of a VERIFYING item, or else since its last slow day. Between resolving and
-    opening lies a gap: fast is a P50 of at most the baseline times the root of the multiplier.
+    opening lies a gap: fast is a P50 of at most ``fast_limit_ms``.
     """
     baseline, multiplier = result.baseline_p50_ms, result.multiplier
     is_slow = result.outcome == "bottleneck"
@@ -69,8 +69,13 @@ def verdict(item: Item, result: DimensionResult, since: Level | None) -> str:
         return UNCLEAR
     if item.status == "VERIFYING" and since.p50_ms > baseline * multiplier and since.score >= CLEARLY_OVER:
         return SLOW
-    is_fast = since.p50_ms <= baseline * math.sqrt(multiplier) and since.score <= CLEARLY_UNDER
+    is_fast = since.p50_ms <= fast_limit_ms(baseline, multiplier) and since.score <= CLEARLY_UNDER
     return FAST if is_fast else UNCLEAR
+
+
+def fast_limit_ms(baseline_ms: float, multiplier: float) -> float:
+    """Return the P50 from which down a slow dimension is fast again: baseline times the root of the multiplier."""
+    return baseline_ms * math.sqrt(multiplier)
 
 
 def next_status(item: Item, seen: str | None, streak: Streak, window_end: datetime, *, is_silent: bool) -> str | None:

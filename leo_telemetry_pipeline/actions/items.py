@@ -278,3 +278,11 @@ def milliseconds(value: float) -> str:
     if round(value) < 1000:
         return f"{round(value)}ms"
     return f"{value / 1000:.1f}".removesuffix(".0") + "s"
+
+
+def lasted(seconds: float) -> str:
+    """Format a duration: ``12s``, ``3 min``, ``2 h``, ``4 days``."""
+    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size * (2 if unit == "days" else 1):
+            return f"{int(seconds // size)} {unit}"
+    return f"{max(0, int(seconds))}s"

@@ -8,10 +8,12 @@ import importlib
 import click
 
 _COMMANDS = {
+    "alerts": ("alerts:alerts", "List alerts, test their channels, or deliver failed ones again."),
     "analyze": ("analysis:analyze", "Run an analysis now, in this process, and print its findings."),
     "compare": ("compare:compare", "Test whether one dimension, or one period, is slower than another."),
     "demo": ("demo:demo", "Find planted slowdowns in sample data, in a separate home."),
     "dev": ("processes.commands:dev", "Run database, daemon, UI and OTLP receiver until Ctrl-C."),
+    "directives": ("directives:directives", "List directives; show, export or decide on one."),
     "drain": ("spans:drain", "Store spans spooled to disk while the database was unavailable."),
     "doctor": ("doctor:doctor", "Check that everything works, and say what to do if not."),
     "enqueue": ("analysis:enqueue", "Queue an analysis."),

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from leo_telemetry_pipeline.actions.inert import markdown
+from leo_telemetry_pipeline.actions.item_detail import Known, known_of
 from leo_telemetry_pipeline.actions.items import RAREST, explanations, milliseconds, ratio_of
 from leo_telemetry_pipeline.cli import item_page, text
-from leo_telemetry_pipeline.cli.item_page import Known
 from leo_telemetry_pipeline.store.items import Event, Item
 
 SLOW_TRACES, TYPICAL_TRACES = 5, 2
@@ -44,7 +44,7 @@ class Evidence:
 
 def render(item: Item, events: Sequence[Event], evidence: Evidence) -> str:
     """Return the page of an item, without a trailing newline."""
-    known = item_page.known_of(item)
+    known = known_of(item)
     name = item_page.dimension(known)
     sections = [
         [f"# {markdown(item.title) or '(without a title)'}"],

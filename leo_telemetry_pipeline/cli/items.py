@@ -4,19 +4,19 @@ Belongs here: options and output. Does not: which bottlenecks get an item (actio
 (actions.item_life), an item's page (item_page, item_markdown).
 """
 
-import getpass
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
 from leo_telemetry_pipeline.actions import item_resolutions
+from leo_telemetry_pipeline.actions.item_detail import known_of
 from leo_telemetry_pipeline.actions.items import ratio_of
-from leo_telemetry_pipeline.cli import item_markdown, item_page, text
+from leo_telemetry_pipeline.cli import decisions, item_markdown, item_page, text
 from leo_telemetry_pipeline.cli.dimensions import connected
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.store import items as store
@@ -81,7 +81,7 @@ def _list(as_json: bool) -> None:
                 item.title,
             )
             for item in all_items
-            for known in [item_page.known_of(item)]
+            for known in [known_of(item)]
         ]
         click.echo(text.table(("ITEM", "STATUS", "EPISODE", "RATIO", "DIMENSIONS", "SINCE (UTC)", "TITLE"), rows))
 
@@ -103,7 +103,7 @@ def show(item_id: str, as_format: str, as_json: bool) -> None:
 
 
 def _evidence(connection: Database, item: Item) -> item_markdown.Evidence:
-    known = item_page.known_of(item)
+    known = known_of(item)
     if item.dimension is None or "window" not in known:
         return item_markdown.Evidence()
     import numpy as np
@@ -123,48 +123,36 @@ def _evidence(connection: Database, item: Item) -> item_markdown.Evidence:
     return item_markdown.Evidence(trend, slow.get(item.dimension, []), typical)
 
 
-def _with_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    options = (
-        click.argument("item_id", metavar="ID"),
-        click.option("--reason", metavar="TEXT", default="no reason given", help="Why, for those who read it later."),
-        click.option("--by", metavar="NAME", help="Who decided it (default: your user name)."),
-        click.option("--at", metavar="TIME", help="When it happened (default: now), UTC."),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
 @items.command()
-@_with_options
+@decisions.options("item_id", "ID")
 def ack(**given: Any) -> None:
     """Acknowledge an item: someone has seen it."""
     _make("ack", **given)
 
 
 @items.command()
-@_with_options
+@decisions.options("item_id", "ID")
 def start(**given: Any) -> None:
     """Say that someone works on an item."""
     _make("start", **given)
 
 
 @items.command()
-@_with_options
+@decisions.options("item_id", "ID")
 def fixed(**given: Any) -> None:
     """Say that an item is fixed: analyses verify it, and only they resolve it."""
     _make("fixed", **given)
 
 
 @items.command()
-@_with_options
+@decisions.options("item_id", "ID")
 def accept(**given: Any) -> None:
     """Accept an item's current level as normal: it becomes the baseline."""
     _make("accept", **given)
 
 
 @items.command()
-@_with_options
+@decisions.options("item_id", "ID")
 @click.option("--until", metavar="DATE", help="The item may return from this day on (default: a person reopens it).")
 def dismiss(until: str | None, **given: Any) -> None:
     """Dismiss an item as noise, or until a date."""
@@ -172,7 +160,7 @@ def dismiss(until: str | None, **given: Any) -> None:
 
 
 @items.command()
-@_with_options
+@decisions.options("item_id", "ID")
 def reopen(**given: Any) -> None:
     """Reopen an item that is resolved, accepted, dismissed or stale."""
     _make("reopen", **given)
@@ -181,11 +169,11 @@ def reopen(**given: Any) -> None:
 def _make(
     word: str, *, item_id: str, reason: str, by: str | None, at: str | None, until: datetime | None = None
 ) -> None:
-    step, moment = STEPS[word], text.moment_of(at, "--at") if at else datetime.now(UTC)
+    step, actor, moment = STEPS[word], decisions.actor(by), decisions.moment(at)
     with _named(item_id) as (connection, item):
         _require_legal(word, item)
         transition = Transition(
-            item.id, item.status, step.status, item.status_since, moment, _actor(by), reason, dismissed_until=until
+            item.id, item.status, step.status, item.status_since, moment, actor, reason, dismissed_until=until
         )
         with connection.transaction() as cursor:
             if not store.move(cursor, transition):
@@ -204,15 +192,6 @@ def _require_legal(word: str, item: Item) -> None:
         raise UserError(f"Item {item.id} is already {item.status}")
     if not item.is_active and word != "reopen":
         raise UserError(f"Item {item.id} is closed, as {item.status}: `leo-telemetry items reopen` opens it again")
-
-
-def _actor(by: str | None) -> str:
-    if by == store.SYSTEM:
-        raise UserError(f"--by {store.SYSTEM} stands for analyses: give the name of a person")
-    try:
-        return by or getpass.getuser()
-    except (KeyError, OSError):
-        raise UserError("This user has no name: give one with --by") from None
 
 
 @contextmanager

@@ -9,9 +9,12 @@ from typing import Any
 
 import click
 
+from leo_telemetry_pipeline.actions import items
 from leo_telemetry_pipeline.actions.inert import in_a_line
 from leo_telemetry_pipeline.cli import output
 from leo_telemetry_pipeline.errors import UserError
+
+lasted = items.lasted
 
 
 def as_json(value: Any) -> None:
@@ -69,14 +72,6 @@ def age(then: datetime, now: datetime) -> str:
     if days <= 0:
         return "today"
     return "1 day ago" if days == 1 else f"{days} days ago"
-
-
-def lasted(seconds: float) -> str:
-    """Format a duration: ``12s``, ``3 min``, ``2 h``, ``4 days``."""
-    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= size * (2 if unit == "days" else 1):
-            return f"{int(seconds // size)} {unit}"
-    return f"{max(0, int(seconds))}s"
 
 
 def _plain(value: object) -> object:

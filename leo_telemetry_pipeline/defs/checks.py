@@ -15,6 +15,7 @@ from leo_telemetry_pipeline.actions.inert import markdown
 from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED, NOT_JUDGED, is_over_threshold
 from leo_telemetry_pipeline.defs.assets import history
 from leo_telemetry_pipeline.defs.assets.bottlenecks import BOTTLENECKS
+from leo_telemetry_pipeline.defs.assets.directives import live_directives_have_active_items
 from leo_telemetry_pipeline.defs.assets.traces import TRACES
 from leo_telemetry_pipeline.defs.names import asset_key
 from leo_telemetry_pipeline.defs.resources import Analysis
@@ -168,4 +169,5 @@ all_checks = [
         blocking=True,
     ),
     _step(TRACES.asset, _clocks_agree, _little_is_quarantined, _every_day_has_spans, blocking=False),
+    live_directives_have_active_items,
 ]

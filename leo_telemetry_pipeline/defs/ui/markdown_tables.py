@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from leo_telemetry_pipeline.analysis.compare import Comparison, Estimate
     from leo_telemetry_pipeline.analysis.forecast import Forecast
     from leo_telemetry_pipeline.analysis.trends import DimensionChanges
+    from leo_telemetry_pipeline.store.directives import Directive
 
 ROWS = 10
 # Span types with a column of their own; the others share one, as their number is unbounded.
@@ -187,6 +188,21 @@ def suggestion_table(suggested: Sequence[Suggestion]) -> str:
 
 def _limit(baseline_p50_ms: float | None, multiplier: float) -> str:
     return f"{'' if baseline_p50_ms is None else milliseconds(baseline_p50_ms)} x {multiplier:.2f}"
+
+
+def directive_table(directives: "Sequence[Directive]") -> str:
+    """Tabulate directives by status and priority."""
+    lines = ["| directive | status | priority | title |", "|---|---|---|---|"]
+    for one in directives:
+        lines.append(f"| {one.sd_key} | {one.status} | {one.priority} | {markdown(one.title)} |")
+    return "\n".join(lines) if len(lines) > 2 else "No live directives."
+
+
+def settled_table(settled: Sequence[tuple[str, str]]) -> str:
+    """Tabulate what became of directives whose items ended or came back, by key."""
+    lines = ["| directive | what was measured |", "|---|---|"]
+    lines += [f"| {key} | {markdown(reason)} |" for key, reason in settled]
+    return "\n".join(lines) if settled else "Nothing was settled."
 
 
 def day_table(counts: Sequence[SpanCount]) -> str:

@@ -1,0 +1,47 @@
+"""Options of commands by which people decide on items and directives: who, when and why.
+
+Belongs here: these options and their values. Does not: any command.
+"""
+
+import getpass
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from leo_telemetry_pipeline.cli import text
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.store.items import SYSTEM
+
+
+def options(argument: str, metavar: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a command with the argument that names its subject, and with --reason, --by and --at."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        decorators = (
+            click.argument(argument, metavar=metavar),
+            click.option("--reason", metavar="TEXT", default="no reason given", help="Why: others read it later."),
+            click.option("--by", metavar="NAME", help="Who decided it (default: your user name)."),
+            click.option("--at", metavar="TIME", help="When it happened (default: now), UTC."),
+        )
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+def actor(by: str | None) -> str:
+    """Return who decides. Raises UserError."""
+    if by == SYSTEM:
+        raise UserError(f"--by {SYSTEM} stands for analyses: give the name of a person")
+    try:
+        return by or getpass.getuser()
+    except (KeyError, OSError):
+        raise UserError("This user has no name: give one with --by") from None
+
+
+def moment(at: str | None) -> datetime:
+    """Return when it was decided. Raises UserError."""
+    return text.moment_of(at, "--at") if at else datetime.now(UTC)
