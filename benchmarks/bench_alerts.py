@@ -36,7 +36,7 @@ BODY = {
 
 def measurements(options: Options) -> Iterator[Measured]:
     """Measure delivery, with its claims and acknowledgements, against posts alone."""
-    count, rounds = (100, 3) if options.quick else (1_000, 5)
+    count, rounds = (100, 3) if options.quick else (1_000, 3)
     with (
         measure.home() as home,
         database.ready(Settings({PREFIX + "HOME": str(home)})) as target,

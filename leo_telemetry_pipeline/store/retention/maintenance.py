@@ -14,6 +14,7 @@ import psycopg2
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import outbox
 from leo_telemetry_pipeline.store.days import DAY, midnight, milliseconds, whole
 from leo_telemetry_pipeline.store.history import histograms
 from leo_telemetry_pipeline.store.retention import archive, partitions
@@ -62,6 +63,7 @@ def maintain(database: Database, settings: Settings, *, dry_run: bool = False) -
         _archive_and_drop(database, limit, settings.archive, report)
     _delete_records(database, limit, report)
     if not dry_run:
+        outbox.expire(database)
         _execute(database, "UPDATE telemetry_upkeep SET maintained_at = now()", ())
     return report
 
