@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg2.extensions
 
-from leo_telemetry_pipeline.actions import item_life, item_steps, mixed
+from leo_telemetry_pipeline.actions import item_life, mixed
 from leo_telemetry_pipeline.actions import items as planning
 from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED
 from leo_telemetry_pipeline.dimension import Bottleneck, Dimension, DimensionResult, ExplainedCause, Judgement
@@ -110,6 +110,9 @@ def conclude(
 def _decided(
     database: Database, summary: Summary, bottlenecks: Sequence[Bottleneck], window: Window, run_id: str
 ) -> _Writes:
+    # NumPy takes long to import, and only analyses need it.
+    from leo_telemetry_pipeline.actions import item_steps
+
     known = items.of_scope(database, window.project)
     results = {one.dimension: one for one in summary.judged}
     slow = {one.dimension for one in bottlenecks}

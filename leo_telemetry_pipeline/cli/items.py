@@ -186,10 +186,10 @@ def _make(
 
 
 def _require_legal(word: str, item: Item) -> None:
-    if item.status == STEPS[word].status:
-        raise UserError(f"Item {item.id} is already {item.status}")
     if item.is_active and word == "reopen":
         raise UserError(f"Item {item.id} is {item.status}, so it needs no reopening")
+    if item.status == STEPS[word].status:
+        raise UserError(f"Item {item.id} is already {item.status}")
     if not item.is_active and word != "reopen":
         raise UserError(f"Item {item.id} is closed, as {item.status}: `leo-telemetry items reopen` opens it again")
 

@@ -59,9 +59,9 @@ class Cursor:
     def execute(self, sql, parameters=None):
         if moment == str(Cursor.number):
             die()
-        print(Cursor.number, " ".join(sql.split())[:60], flush=True)
+        print(Cursor.number, " ".join(str(sql).split())[:60], flush=True)
         Cursor.number += 1
-        self.ends_run = self.ends_run or "finish_telemetry_run" in sql
+        self.ends_run = self.ends_run or "finish_telemetry_run" in str(sql)
         self.cursor.execute(sql, parameters)
 
     def __getattr__(self, name):

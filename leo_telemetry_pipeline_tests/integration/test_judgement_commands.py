@@ -70,7 +70,7 @@ def test_why_shows_the_numbers_of_a_cause_its_effect_and_a_steady_dimension(db: 
     cause = say("why", "subagent:DESIGN")
     assert cause.startswith("subagent:DESIGN is a bottleneck\n")
     assert f"slower since {midnight(SLOW_DAYS).date()}" in cause
-    assert f"Item {item.id}; when resolved:" in cause
+    assert f"Item {item.id}; when fixed:" in cause
     member = say("why", "gate:REVIEW")
     assert "Because of subagent:DESIGN: leo-telemetry why subagent:DESIGN" in member
     assert f"Item {item.id}" in member
@@ -158,6 +158,14 @@ def test_an_item_is_shown_with_its_members_and_once_closed_with_its_status(db: D
     shown = json.loads(say("items", "show", item.id, "--json"))
     assert [event["to_status"] for event in shown.pop("events")] == ["OPEN"]
     assert [shown] == json.loads(say("items", "--json"))
+    page = say("items", "show", item.id, "--format", "md")
+    assert page.startswith(f"# `{item.title}`\n\n`subagent:DESIGN` takes ")
+    [trend] = [line for line in page.splitlines() if line.endswith(" P50 per day, oldest first")]
+    assert trend.startswith("`")
+    [slow, typical] = [
+        line.split(": ")[1].split(", ") for line in page.splitlines() if line.startswith("- ") and ": `" in line
+    ]
+    assert (len(set(slow)), len(set(typical)), set(slow) & set(typical)) == (5, 2, set())
     say("items", "accept", item.id)
     assert "  status      ACCEPTED since " in say("items", "show", item.id)
     assert "items fixed" not in say("items", "show", item.id)

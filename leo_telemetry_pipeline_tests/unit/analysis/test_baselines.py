@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def some(days: DailyP50s, at: slice) -> DailyP50s:
     return DailyP50s(days.dimensions, days.place[at], days.day[at], days.count[at], days.p50_ms[at])
 
 
-def learn(days: DailyP50s, kept: Iterable[Baseline] = (), **decided: bool) -> list[Baseline]:
+def learn(days: DailyP50s, kept: Iterable[Baseline] = (), **decided: Any) -> list[Baseline]:
     """Learn baselines from days, earlier baselines and people's decisions."""
     read = levels.days_of(days)
     return list(baselines.learn(read, levels.change_points(read), [replace(one, **decided) for one in kept]).values())

@@ -24,7 +24,7 @@ def item(key: str, opened: datetime, closed: datetime | None = None) -> Item:
         "dimension_key": key,
         "opened_window_end": opened.isoformat(),
     }
-    return Item("1", "f", "t", "d", "OPEN", detail, END, END, None, closed)
+    return Item("1", "f", "t", "d", "OPEN", detail, END, END, closed)
 
 
 def days(pair: comparisons.Pair) -> tuple[str, str, str, str]:
