@@ -73,7 +73,7 @@ def _days(days: list[np.ndarray], after_ms: float, before_ms: float) -> Days:
 
 
 def _sample(number: int, day: np.ndarray, most: int) -> DaySample:
-    """Return what ``store.trace_samples.of_day`` returns for a day."""
+    """Return what ``store.trace_samples.of_days`` returns for a day."""
     parts: dict[int, list[str]] = {}
     for rank, place in enumerate(np.argsort(day, kind="stable").tolist()):
         parts.setdefault(rank * min(most, len(day)) // len(day), []).append(f"{number}-{place}")

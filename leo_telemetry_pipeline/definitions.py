@@ -9,6 +9,7 @@ import dagster as dg
 
 from leo_telemetry_pipeline.defs import checks, jobs, schedules, sensors
 from leo_telemetry_pipeline.defs.assets import (
+    alerts,
     bottlenecks,
     causes,
     comparisons,
@@ -44,10 +45,16 @@ def build_definitions(*, resources: Mapping[str, object] | None = None) -> dg.De
             suggestions.threshold_suggestions,
             directives.directives,
             maintenance.trace_maintenance,
+            alerts.delivered_alerts,
         ],
         asset_checks=checks.all_checks,
-        jobs=[jobs.analysis_job, jobs.insights_job, jobs.maintenance_job],
-        sensors=[sensors.queued_runs_sensor, sensors.run_lifecycle_sensor, sensors.insights_sensor],
+        jobs=[jobs.analysis_job, jobs.insights_job, jobs.maintenance_job, jobs.alerts_job],
+        sensors=[
+            sensors.queued_runs_sensor,
+            sensors.run_lifecycle_sensor,
+            sensors.insights_sensor,
+            sensors.alerts_sensor,
+        ],
         schedules=[schedules.staleness_schedule, schedules.maintenance_schedule],
         resources=own | dict(resources or {}),
         # A process per step would take longer than the step. An executor set on a job would not apply to the UI's runs.

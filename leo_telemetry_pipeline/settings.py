@@ -10,11 +10,30 @@ import os
 import sys
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
+from leo_telemetry_pipeline.setting_values import (
+    addresses,
+    application,
+    count,
+    hours,
+    kept_days,
+    names,
+    networks,
+    optional_seconds,
+    port,
+    ratio,
+    seconds,
+    size,
+    switch,
+    time_of_day,
+    unquoted,
+)
 
 # The measured program reads a setting without importing these.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import time
+    from ipaddress import IPv4Network, IPv6Network
     from pathlib import Path
 
 PREFIX = "LEO_TELEMETRY_"
@@ -35,101 +54,6 @@ class Setting:
     def variable(self) -> str:
         """Name of the environment variable."""
         return PREFIX + self.name.upper()
-
-
-_MOST = 2_000_000_000
-# An analysis reads seven days and the 28 before them.
-LEAST_KEPT_DAYS = 35
-_TEN_YEARS_S = 10 * 366 * 86_400
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_SIZES = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-
-
-def seconds(text: str) -> int:
-    """Parse ``7d``, ``12h``, ``30m`` or ``45s`` as seconds."""
-    number, unit = text.strip()[:-1], text.strip()[-1:]
-    if unit not in _UNITS or not _is_whole(number) or int(number) * _UNITS[unit] > _TEN_YEARS_S:
-        raise ValueError("a number and a unit: 7d, 12h, 30m or 45s; at most ten years")
-    return int(number) * _UNITS[unit]
-
-
-def switch(text: str) -> bool:
-    """Parse true or false, also written yes/no, on/off, 1/0."""
-    word = unquoted(text).lower()
-    if word in ("true", "yes", "on", "1"):
-        return True
-    if word in ("false", "no", "off", "0"):
-        return False
-    raise ValueError("true or false")
-
-
-def count(text: str) -> int:
-    """Parse a whole number from 1 to 2 billion."""
-    if not _is_whole(text.strip()) or int(text) > _MOST:
-        raise ValueError("a whole number of at least 1")
-    return int(text)
-
-
-def factor(text: str) -> float:
-    """Parse a number from 1 to 1000, such as ``1.5``."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 1 <= number <= 1000:
-        raise ValueError("a number from 1 to 1000, such as 1.5")
-    return number
-
-
-def size(text: str) -> int:
-    """Parse ``64m``, ``2g`` or ``512k`` as bytes."""
-    number, unit = text.strip()[:-1], text.strip()[-1:].lower()
-    if unit not in _SIZES or not _is_whole(number) or int(number) * _SIZES[unit] > _MOST * 1000:
-        raise ValueError("a number and a unit: 64m, 2g or 512k")
-    return int(number) * _SIZES[unit]
-
-
-def kept_days(text: str) -> int:
-    """Parse a number of days such as ``90d``, at least 35."""
-    try:
-        days, rest = divmod(seconds(text), _UNITS["d"])
-    except ValueError:
-        days, rest = 0, 0
-    if rest or days < LEAST_KEPT_DAYS:
-        raise ValueError(f"a number of days such as 90d, at least {LEAST_KEPT_DAYS}d: analyses look back that far")
-    return days
-
-
-def names(text: str) -> tuple[str, ...]:
-    """Parse names separated by commas."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def application(text: str) -> str:
-    """Parse the name of an application, or an empty text."""
-    rest = text.translate(dict.fromkeys(map(ord, "_.-")))
-    if text and not (text.isascii() and text[0].isalpha() and rest.isalnum()):
-        raise ValueError("a name of letters, digits, '_', '.' and '-', such as EHG_Engineer")
-    return text
-
-
-def port(text: str) -> int:
-    """Parse a TCP port."""
-    if not _is_whole(text.strip()) or int(text) > 65535:
-        raise ValueError("a port from 1 to 65535")
-    return int(text)
-
-
-def unquoted(text: str) -> str:
-    """Strip blanks and one pair of quotes, which a pasted value or a .env file may carry."""
-    text = text.strip()
-    if len(text) > 1 and text[0] in "\"'" and text[0] == text[-1]:
-        text = text[1:-1].strip()
-    return text
-
-
-def _is_whole(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 12 and int(text) > 0
 
 
 def user_folder() -> Path:
@@ -178,11 +102,21 @@ SETTINGS = (
     Setting("serve_clients", "4000", count, "how many clients may be connected to the receiver at once"),
     Setting("keep_keys", "", names, "more attributes to keep from OpenTelemetry: gen_ai.prompt,shop.*"),
     Setting("apply_suggestions", "false", switch, "true lets each run tune the thresholds that people wrote for a key"),
-    Setting("directive_ratio", "1.5", factor, "from which severity ratio on an item gets a directive, as a draft"),
+    Setting("directive_ratio", "1.5", ratio, "from which severity ratio on an item gets a directive, as a draft"),
     Setting("directive_analyses", "2", count, "on how many days analyses must have seen an item that gets one"),
     Setting("directive_lost", "5m", seconds, "how much time per week an item that gets one must cost"),
     Setting("directive_application", "", application, "what a directive asks to change, instead of the item's project"),
     Setting("keep_identity", "false", switch, "true keeps attributes that name a person or an account"),
+    Setting("alert_urls", "", addresses, "channels of alerts: URLs separated by blanks; else the file `alert_urls`"),
+    Setting("alert_hosts", "", names, "the only hosts that webhooks may call: hooks.example.com,*.example.org"),
+    Setting("alert_networks", "", networks, "private networks that webhooks may call: 10.0.0.0/8,127.0.0.1"),
+    Setting("alert_high", "3", ratio, "from this multiple of its baseline, an alert is high"),
+    Setting("alert_critical", "5", ratio, "from this multiple of its baseline, an alert is critical"),
+    Setting("alerts_per_run", "10", count, "how many alerts an analysis may send; the others become one digest"),
+    Setting("alerts_per_day", "30", count, "how many alerts the analyses of one day may send"),
+    Setting("alert_quiet", "", hours, "quiet hours, in which only critical alerts are sent: 22:00-07:00 Europe/Berlin"),
+    Setting("alert_digest", "08:00", time_of_day, "when the daily digest is sent, in UTC; `off` for none"),
+    Setting("alert_remind_after", "", optional_seconds, "how often to remind of what is still slow: 7d"),
 )
 
 
@@ -217,6 +151,16 @@ class Settings:
     directive_lost: int
     directive_application: str
     keep_identity: bool
+    alert_urls: tuple[str, ...]
+    alert_hosts: tuple[str, ...]
+    alert_networks: tuple[IPv4Network | IPv6Network, ...]
+    alert_high: float
+    alert_critical: float
+    alerts_per_run: int
+    alerts_per_day: int
+    alert_quiet: tuple[time, time] | None
+    alert_digest: time | None
+    alert_remind_after: int | None
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         from pathlib import Path

@@ -1,5 +1,6 @@
 """Builders of common test data: spans, runs, and executions of the analysis job."""
 
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -113,6 +114,12 @@ def one(db: Database, sql: str, parameters: Sequence[Any] | None = None) -> Any:
     """Return the only value of a query."""
     [[value]] = db.rows(sql, parameters)
     return value
+
+
+def partition_of(db: Database, span_id: str) -> str:
+    """Return the name of the partition with a span, which must be stored once; on a cluster without its shard."""
+    place = one(db, "SELECT tableoid::regclass::text FROM workflow_trace_log WHERE span_id = %s::uuid", (span_id,))
+    return re.sub(r"(default|_\d{8})_\d+$", r"\1", place)
 
 
 def decide(db: Database, item: Item, status: str, *, at: datetime | None = None, **more: Any) -> None:

@@ -28,6 +28,8 @@ _REFUSED = {
     " the span table on conflict",
     rf"\binsert\s+into\s+{SPANS}.*\bdo\s+update\s+set\b.*\b(?:select|now\s*\(|random\s*\(|clock_timestamp)": "sets"
     " something other than values of the row on conflict",
+    rf"\binsert\s+into\s+{SPANS}[^;]*\bselect\b[^;]*\bon\s+conflict\b(?![^;]*\breturning\b)": "counts rows that"
+    " conflict as inserted, without RETURNING",
     rf"\bdelete\s+from\s+(?:only\s+)?{SPANS}[^;]*?\busing\b": "deletes from the span table by a join",
     rf"\bcreate\s+(?:or\s+replace\s+)?(?:constraint\s+)?trigger\b.*\bon\s+{SPANS}": "has a trigger on the span table",
     rf"\breferences\s+{SPANS}": "has a foreign key to the span table",
@@ -53,20 +55,28 @@ def _refusals(statement: str, tables: frozenset[str]) -> list[str]:
     if re.search(r"\bgrouping\s+sets\b|\b(?:rollup|cube)\s*\(", statement):
         found.append("uses grouping sets")
     if not re.search(rf"\b{SPANS}", statement):
+        if re.search(r"\(\s*_\s*\)\s+as\b", statement):
+            found += [f"reads {name} with an unknown query" for name in _local_tables(statement, tables)]
         return found
     if statement.split()[0] == "drop":
         return found
     found += [said for pattern, said in _REFUSED.items() if re.search(pattern, statement, re.DOTALL)]
-    read = re.sub(
-        r"\binsert\s+into\s+\w+|\b(?:create|alter|comment\s+on)\s+(?:unlogged\s+)?table\s+\w+", " ", statement
-    )
-    if re.search(rf"\b{SPANS}", read):
-        found += [f"reads {name} with it" for name in sorted(tables) if re.search(rf"\b{name}\b", read)]
+    if re.search(rf"\b{SPANS}", _TARGET.sub(" ", statement)):
+        found += [f"reads {name} with it" for name in _local_tables(statement, tables)]
     for join in re.finditer(rf"\bjoin\s+(?:only\s+)?{SPANS}(.*?)(?:{_CLAUSE})", statement, re.DOTALL):
         if "trace_id" not in join[1]:
             found.append("joins the span table on something other than trace_id")
     found += [f"has a correlated subquery: {inner[:60]}" for inner in _correlated(statement)]
     return found
+
+
+# What a statement writes or creates, and does not read.
+_TARGET = re.compile(r"\binsert\s+into\s+\w+|\b(?:create|alter|comment\s+on)\s+(?:unlogged\s+)?table\s+\w+")
+
+
+def _local_tables(statement: str, tables: frozenset[str]) -> list[str]:
+    read = _TARGET.sub(" ", statement)
+    return [name for name in sorted(tables) if re.search(rf"\b{name}\b", read)]
 
 
 def _correlated(statement: str) -> Iterator[str]:
@@ -79,7 +89,10 @@ def _correlated(statement: str) -> Iterator[str]:
         if _stays_in_its_trace(statement[:start], inner):
             continue
         own, outer = _aliases(inner), _aliases(around)
-        if any(name in outer and name not in own for name in re.findall(r"\b([a-z_]\w*)\.\w+", inner)):
+        named = {name for name in re.findall(r"\b([a-z_]\w*)\.\w+", inner) if name in outer}
+        # The value of a function in FROM is named without a dot.
+        named |= {name for name in _functions(around) if re.search(rf"(?<![.\w]){name}\b(?!\s*[.(])", inner)}
+        if named - own:
             yield inner
 
 
@@ -106,6 +119,11 @@ def _aliases(text: str) -> set[str]:
     found = {name for pair in _ALIAS.findall(text) for name in pair if name}
     # A subquery or a function in FROM has its alias after the parenthesis.
     return found | set(re.findall(r"\)\s+(?:as\s+)?(\w+)", text)) | set(re.findall(r"\bwith\s+(\w+)\s+as\b", text))
+
+
+def _functions(text: str) -> set[str]:
+    """Return the names of the values of functions in FROM, such as ``unnest(...) AS day``."""
+    return set(re.findall(r"\b(?:unnest|generate_series|extract)\s*\([^()]*\)\s+as\s+(\w+)(?!\s*\()", text))
 
 
 def _plain(sql: str) -> str:
@@ -169,8 +187,8 @@ def _known(node: ast.AST, module: object) -> object:
 
 def store_texts() -> Iterator[tuple[str, str]]:
     """Yield (place, text) of every string in store/ and in the migrations."""
-    for path in sorted(STORE.glob("*.py")):
-        module = importlib.import_module(f"leo_telemetry_pipeline.store.{path.stem}")
+    for path in sorted(STORE.rglob("*.py")):
+        module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
         yield from ((f"{path.name}:{line}", text) for line, text in texts(path, module))
     for path in sorted(SQL.rglob("*.sql")):
         yield path.name, path.read_text(encoding="utf-8")

@@ -17,11 +17,19 @@ import pytest
 
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store import spans
-from leo_telemetry_pipeline.store.server import migrations
 from leo_telemetry_pipeline.store.server.database import Database, Target, outside
 from leo_telemetry_pipeline_tests import sharing
 from leo_telemetry_pipeline_tests.builders import midnight
-from leo_telemetry_pipeline_tests.servers import DEBIAN, EMBEDDED, POOLER, WIDE_POOLER, Server, Servers
+from leo_telemetry_pipeline_tests.servers import (
+    CITUS,
+    CITUS_URL,
+    DEBIAN,
+    EMBEDDED,
+    POOLER,
+    WIDE_POOLER,
+    Server,
+    Servers,
+)
 
 # CI cannot replay a random failure, so it always runs the same examples; a developer's machine runs new ones.
 hypothesis.settings.register_profile("ci", derandomize=True, database=None, deadline=None)
@@ -123,6 +131,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     config.addinivalue_line("markers", "only_on(*servers, reason): the test's subject exists only on these servers")
+    config.addinivalue_line("markers", "not_on_a_cluster(reason): Citus refuses what the test does")
     config.addinivalue_line("markers", "without_days: the test's database has no partitions yet")
     config.addinivalue_line("markers", "with_days: the test's database has all partitions, which takes a second")
     config.addinivalue_line("markers", "counted_days: the test's database has counted its days, which have no spans")
@@ -130,13 +139,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each integration test with a server twice, embedded and through a pooler, unless a marker limits it."""
+    """Run each integration test with a server twice, embedded and through a pooler, unless a marker limits it.
+
+    If a Citus cluster is named, they run on it instead.
+    """
     if "server" not in metafunc.fixturenames or ".integration." not in metafunc.definition.nodeid.replace("/", "."):
         return
     only = metafunc.definition.get_closest_marker("only_on")
     assert only is None or only.kwargs["reason"]
     pooler = WIDE_POOLER if metafunc.definition.get_closest_marker("transactions_at_once") else POOLER
     every = (DEBIAN,) if metafunc.config.getoption("direct") else (EMBEDDED, pooler)
+    if CITUS_URL:
+        other = metafunc.definition.get_closest_marker("not_on_a_cluster")
+        every = (pytest.param(CITUS, marks=pytest.mark.skip(other.kwargs["reason"])) if other else CITUS,)
     names = only.args if only else every
     metafunc.parametrize("server", names, indirect=True)
 
@@ -144,7 +159,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def empty_database_url(server: Server) -> Iterator[str]:
     """Return the address of a database without tables."""
-    yield from _made(server, f"empty_{next(_numbers)}", "template1")
+    yield from _made(server, f"empty_{next(_numbers)}", server.empty())
 
 
 @pytest.fixture
@@ -157,7 +172,7 @@ def template(request: pytest.FixtureRequest, server: Server) -> str:
 
 def without_days(server: Server) -> str:
     """Return the name of a database with the newest schema and no partitions, created once per server."""
-    return made_once(server, "template_without_days", "template1", migrations.migrate)
+    return made_once(server, "template_without_days", server.empty(), server.migrate)
 
 
 def migrated(server: Server) -> str:
@@ -180,11 +195,13 @@ def _make_days(target: Target, past: int) -> None:
 
 def made_once(server: Server, name: str, template: str, prepare: Callable[[Target], None]) -> str:
     """Create a template database once per server, and return its name."""
+    name = server.prefix + name
     if (server.direct, name) not in _made_once:
         # A failed attempt may have left it.
         server.administer(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         server.administer(f"CREATE DATABASE {name} TEMPLATE {template}")
         prepare(outside(server.direct_url(name), "dagster"))
+        server.release(name)
         _made_once.add((server.direct, name))
     return name
 
@@ -196,6 +213,7 @@ def database_url(server: Server, template: str) -> Iterator[str]:
 
 
 def _made(server: Server, name: str, template: str) -> Iterator[str]:
+    name = server.prefix + name
     # The default strategy writes every page to the WAL, which takes three times as long.
     server.administer(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     try:

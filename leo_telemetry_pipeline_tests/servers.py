@@ -1,4 +1,4 @@
-"""The servers of the tests: the embedded PostgreSQL, Debian's PostgreSQL 15, and pgbouncer in front of the latter.
+"""The servers of the tests: the embedded PostgreSQL, Debian's PostgreSQL 15, pgbouncer in front of it, a Citus cluster.
 
 Belongs here: starting each once, when the first test needs it, and ending all of them by id.
 Does not: databases of tests (conftest), expectations.
@@ -11,18 +11,24 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import psycopg2
 import pytest
+from psycopg2.extensions import parse_dsn
 
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store.server.database import opened
+from leo_telemetry_pipeline.store.server import distributed, migrations
+from leo_telemetry_pipeline.store.server.database import Database, Target, opened
 from leo_telemetry_pipeline.store.server.embedded import ROLE
 from leo_telemetry_pipeline.store.server.server_programs import server_environment, server_user
 from leo_telemetry_pipeline_tests.processes import need, until
 
 EMBEDDED, DEBIAN, POOLER, WIDE_POOLER = "embedded", "postgresql15", "pgbouncer", "pgbouncer5"
+CITUS = "citus"
+# Address of the coordinator of a running cluster, as a superuser; read before tests get an environment of their own.
+CITUS_VARIABLE = PREFIX + "TEST_CITUS_URL"
+CITUS_URL = os.environ.get(CITUS_VARIABLE, "")
 # The strictest possible pooler, and one for tests that need concurrent transactions.
 POOL_SIZES = {POOLER: 1, WIDE_POOLER: 5}
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
@@ -38,6 +44,8 @@ class Server:
     name: str
     address: str
     direct: str
+    # Of the names of all databases.
+    prefix: str = ""
 
     def url(self, database: str) -> str:
         """Return the address of a database, as LEO_TELEMETRY_DATABASE_URL takes it."""
@@ -49,10 +57,103 @@ class Server:
 
     def administer(self, statement: str) -> None:
         """Run a statement outside the databases of tests and outside a transaction."""
-        with closing(psycopg2.connect(self.direct_url("postgres"))) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(statement)
+        run_alone(self.direct_url("postgres"), statement)
+
+    def empty(self) -> str:
+        """Return the name of a template without our tables."""
+        return "template1"
+
+    def migrate(self, target: Target) -> None:
+        """Create our tables."""
+        migrations.migrate(target)
+
+    def release(self, name: str) -> None:
+        """End what would keep a database from being a template."""
+
+
+@dataclass(frozen=True)
+class Cluster(Server):
+    """A Citus cluster: ``address`` is the URL of its coordinator, ``nodes`` are those of all nodes, it first.
+
+    A database of a test is a clone of a template on every node, so the clones together are a cluster of their own.
+    """
+
+    nodes: tuple[str, ...] = ()
+    # Other sessions may use the same cluster.
+    prefix: str = f"leo_{os.getpid()}_"
+
+    def url(self, database: str) -> str:
+        """Return the address of a database on the coordinator."""
+        return _at(self.address, database)
+
+    direct_url = url
+
+    def administer(self, statement: str) -> None:
+        """Run a statement on every node."""
+        for node in self.nodes:
+            until(
+                lambda node=node: _is_free(_at(node, "postgres"), statement), f"no session is in the way of {statement}"
+            )
+
+    def empty(self) -> str:
+        """Return the name of a template with the extension and all nodes, created once."""
+        name = f"{self.prefix}citus"
+        if not run_alone(self.url("postgres"), "SELECT 1 FROM pg_database WHERE datname = %s", (name,)):
+            self.administer(f"CREATE DATABASE {name}")
+            for node in self.nodes:
+                run_alone(_at(node, name), "CREATE EXTENSION citus")
+            coordinator, *workers = [urlsplit(node) for node in self.nodes]
+            add = "SELECT citus_set_coordinator_host(%s, %s)"
+            run_alone(self.url(name), add, (coordinator.hostname, coordinator.port))
+            for worker in workers:
+                run_alone(self.url(name), "SELECT citus_add_node(%s, %s)", (worker.hostname, worker.port))
+            self.release(name)
+        return name
+
+    def migrate(self, target: Target) -> None:
+        """Create our tables, and distribute the spans."""
+        migrations.migrate(target)
+        name = parse_dsn(target.dsn)["dbname"]
+        # Of a partition, more shards would take longer to make than most tests.
+        run_alone(self.url(name), f"ALTER DATABASE {name} SET citus.shard_count = 2")
+        with closing(Database(target)) as db:
+            distributed.distribute(db)
+
+    def release(self, name: str) -> None:
+        """End the maintenance daemons of a database, which would otherwise be connected to it for good."""
+        self.administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        ended = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s"
+        for node in self.nodes:
+            run_alone(_at(node, "postgres"), ended, (name,))
+
+    def clear(self) -> None:
+        """Drop all databases of this session."""
+        for (name,) in run_alone(
+            self.url("postgres"), "SELECT datname FROM pg_database WHERE starts_with(datname, %s)", (self.prefix,)
+        ):
+            self.administer(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def run_alone(url: str, statement: str, parameters: tuple | None = None) -> list[tuple]:
+    """Run a statement outside a transaction, and return its rows."""
+    with closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+
+def _is_free(url: str, statement: str) -> bool:
+    """Run a statement, unless another session uses its database: daemons of Citus come and go."""
+    try:
+        run_alone(url, statement)
+    except psycopg2.errors.ObjectInUse:
+        return False
+    return True
+
+
+def _at(url: str, database: str) -> str:
+    return urlsplit(url)._replace(path=f"/{database}").geturl()
 
 
 def as_role(url: str, role: str) -> str:
@@ -74,9 +175,9 @@ class Servers:
         A failure is remembered, because another attempt might take minutes.
         """
         if name not in self._started:
-            start: Callable[[], Server] = {EMBEDDED: self._embedded, DEBIAN: self._debian}.get(
-                name, lambda: self._pooler(name)
-            )
+            starts: dict[str, Callable[[], Server]]
+            starts = {EMBEDDED: self._embedded, DEBIAN: self._debian, CITUS: self._citus}
+            start = starts.get(name, lambda: self._pooler(name))
             try:
                 self._started[name] = start()
             except (Exception, pytest.skip.Exception, pytest.fail.Exception) as error:  # noqa: BLE001  # raised below
@@ -114,6 +215,18 @@ class Servers:
         self._ends.callback(self._run, *control, "-m", "immediate", "stop")
         address = f"host={quote(str(sockets), safe='')}"
         return Server(DEBIAN, address, address)
+
+    def _citus(self) -> Server:
+        if not CITUS_URL:
+            # Not even in CI: there is no package of Citus to install.
+            pytest.skip(f"{CITUS_VARIABLE} names no Citus cluster (docs/deployment.md says how to put one up)")
+        workers = run_alone(CITUS_URL, "SELECT nodename, nodeport FROM pg_dist_node WHERE shouldhaveshards")
+        parts = urlsplit(CITUS_URL)
+        user = f"{parts.netloc.rpartition('@')[0]}@"
+        nodes = [parts._replace(netloc=f"{user}{host}:{port}").geturl() for host, port in sorted(workers)]
+        cluster = Cluster(CITUS, CITUS_URL, CITUS_URL, nodes=(CITUS_URL, *nodes))
+        self._ends.callback(cluster.clear)
+        return cluster
 
     def _pooler(self, name: str) -> Server:
         need(PGBOUNCER.exists(), "pgbouncer is not installed (Debian: apt-get install pgbouncer)")

@@ -228,6 +228,8 @@ DECLARE
     of_day date;
     name text;
     from_ms bigint;
+    to_ms bigint;
+    held_ms bigint;
 BEGIN
     LOOP
         IF cardinality(missing) = 0 THEN
@@ -235,11 +237,21 @@ BEGIN
         END IF;
         BEGIN
             missing := ARRAY(
-                SELECT day FROM unnest(missing) AS day, extract(epoch FROM day::timestamp) AS s
-                WHERE to_regclass('workflow_trace_log_' || to_char(day, 'YYYYMMDD')) IS NULL AND NOT EXISTS (
-                    SELECT FROM workflow_trace_log_default AS d
-                    WHERE d.start_time_ms >= s::bigint * 1000 AND d.start_time_ms < s::bigint * 1000 + 86400000)
+                SELECT day FROM unnest(missing) AS day
+                WHERE to_regclass('workflow_trace_log_' || to_char(day, 'YYYYMMDD')) IS NULL ORDER BY day
             );
+            -- Skips from day to day. Citus accepts no subquery here that depends on a day.
+            of_day := missing[1];
+            LOOP
+                from_ms := extract(epoch FROM of_day::timestamp) * 1000;
+                to_ms := extract(epoch FROM missing[cardinality(missing)]::timestamp) * 1000 + 86400000;
+                SELECT min(d.start_time_ms) INTO held_ms FROM workflow_trace_log_default AS d
+                WHERE d.start_time_ms >= from_ms AND d.start_time_ms < to_ms;
+                EXIT WHEN held_ms IS NULL;
+                of_day := DATE '1970-01-01' + (held_ms / 86400000)::integer;
+                missing := array_remove(missing, of_day);
+                of_day := of_day + 1;
+            END LOOP;
             -- Rolled back to release the locks of this query, with which concurrent calls would deadlock.
             RAISE SQLSTATE 'LT001';
         EXCEPTION WHEN SQLSTATE 'LT001' THEN
@@ -370,8 +382,9 @@ BEGIN
         IF last_beat + interval '30 seconds' < least(clock_timestamp(), lost.deadline_at) THEN
             lost.status := 'FAILED';
             lost.reason_code := 'WORKER_LOST';
-            lost.error_detail := 'no heartbeat since ' || to_char(last_beat AT TIME ZONE 'UTC',
-                'YYYY-MM-DD HH24:MI:SS') || ' UTC: the process that ran the analysis is gone or stopped';
+            lost.error_detail := coalesce(lost.metadata->>'interrupted_by', 'no heartbeat since '
+                || to_char(last_beat AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
+                || ' UTC: the process that ran the analysis is gone or stopped');
         ELSE
             lost.status := 'TIMED_OUT';
             lost.reason_code := 'DEADLINE';
@@ -608,6 +621,55 @@ $$;
 
 CREATE TABLE public.alembic_version (
     version_num character varying(32) NOT NULL
+);
+
+CREATE TABLE public.alert_outbox (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    number bigint NOT NULL,
+    key text NOT NULL,
+    kind text NOT NULL,
+    severity text NOT NULL,
+    item_id uuid,
+    episode integer,
+    run_id uuid,
+    window_end timestamp with time zone,
+    title text NOT NULL,
+    body jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    not_before timestamp with time zone DEFAULT now() NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    claimed_until timestamp with time zone,
+    delivered_to text[] DEFAULT '{}'::text[] NOT NULL,
+    delivered_at timestamp with time zone,
+    failed_at timestamp with time zone,
+    last_error text,
+    CONSTRAINT alert_outbox_check CHECK (((delivered_at IS NULL) OR (failed_at IS NULL))),
+    CONSTRAINT alert_outbox_key_check CHECK ((key <> ''::text)),
+    CONSTRAINT alert_outbox_kind_check CHECK ((kind = ANY (ARRAY['new'::text, 'worse'::text, 'back'::text, 'resolved'::text, 'reminder'::text, 'digest'::text, 'health'::text, 'slow_span'::text]))),
+    CONSTRAINT alert_outbox_severity_check CHECK ((severity = ANY (ARRAY['info'::text, 'warning'::text, 'high'::text, 'critical'::text])))
+);
+
+COMMENT ON TABLE public.alert_outbox IS 'Alerts, from the transaction that caused each one until every channel has it; delivered at least once.';
+
+COMMENT ON COLUMN public.alert_outbox.number IS 'Order in which alerts about one item are delivered.';
+
+COMMENT ON COLUMN public.alert_outbox.key IS 'Idempotency key: the same event never makes a second alert.';
+
+COMMENT ON COLUMN public.alert_outbox.not_before IS 'Time of the first attempt, or of the next one after a failure.';
+
+COMMENT ON COLUMN public.alert_outbox.claimed_until IS 'Lease of the process that is delivering it.';
+
+COMMENT ON COLUMN public.alert_outbox.delivered_to IS 'Channels that have accepted it, by name; their addresses are secret.';
+
+COMMENT ON COLUMN public.alert_outbox.failed_at IS 'Dead letter: not tried again until `leo-telemetry alerts retry`.';
+
+ALTER TABLE public.alert_outbox ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.alert_outbox_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE public.continuous_improvements (
@@ -1449,6 +1511,12 @@ ALTER TABLE ONLY public.workflow_trace_log ATTACH PARTITION public.workflow_trac
 ALTER TABLE ONLY public.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
 
+ALTER TABLE ONLY public.alert_outbox
+    ADD CONSTRAINT alert_outbox_key_key UNIQUE (key);
+
+ALTER TABLE ONLY public.alert_outbox
+    ADD CONSTRAINT alert_outbox_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.continuous_improvements
     ADD CONSTRAINT continuous_improvements_pkey PRIMARY KEY (id);
 
@@ -1550,6 +1618,14 @@ ALTER TABLE ONLY public.workflow_trace_log
 
 ALTER TABLE ONLY public.workflow_trace_log_default
     ADD CONSTRAINT workflow_trace_log_default_pkey PRIMARY KEY (trace_id, span_id, start_time_ms);
+
+CREATE INDEX alert_outbox_delivered ON public.alert_outbox USING btree (delivered_at) WHERE (delivered_at IS NOT NULL);
+
+CREATE INDEX alert_outbox_of_item ON public.alert_outbox USING btree (item_id, episode, number) WHERE (delivered_at IS NULL);
+
+CREATE INDEX alert_outbox_waiting ON public.alert_outbox USING btree (number) WHERE (delivered_at IS NULL);
+
+CREATE INDEX alert_outbox_window_end ON public.alert_outbox USING btree (window_end);
 
 CREATE UNIQUE INDEX continuous_improvements_fingerprint ON public.continuous_improvements USING btree (fingerprint);
 
@@ -1655,6 +1731,8 @@ ALTER TABLE ONLY public.telemetry_suggestions
 
 ALTER TABLE public.alembic_version ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.alert_outbox ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.continuous_improvements ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.dimension_forecasts ENABLE ROW LEVEL SECURITY;
@@ -1690,6 +1768,8 @@ ALTER TABLE public.telemetry_drains ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.telemetry_folded_names ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY telemetry_granted ON public.alembic_version USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
+
+CREATE POLICY telemetry_granted ON public.alert_outbox USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
 CREATE POLICY telemetry_granted ON public.continuous_improvements USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 

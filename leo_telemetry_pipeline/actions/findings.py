@@ -1,4 +1,4 @@
-"""Conclusion of an analysis: its summary, its items and the end of its run, in one transaction.
+"""Conclusion of an analysis: its summary, its items, their alerts and the end of its run, in one transaction.
 
 Belongs here: the shape of ``output_ref``, and the transaction that commits all findings or none.
 Does not: which bottlenecks get items (actions.items), how findings are shown (cli).
@@ -11,8 +11,9 @@ from typing import Any
 
 import psycopg2.extensions
 
-from leo_telemetry_pipeline.actions import item_life, mixed
+from leo_telemetry_pipeline.actions import item_life, mixed, run_alerts
 from leo_telemetry_pipeline.actions import items as planning
+from leo_telemetry_pipeline.actions.alerts import Policy
 from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED
 from leo_telemetry_pipeline.dimension import Bottleneck, Dimension, DimensionResult, ExplainedCause, Judgement
 from leo_telemetry_pipeline.store import items, runs, span_totals, thresholds
@@ -57,6 +58,7 @@ class _Writes:
     plan: planning.Plan
     occurrences: Sequence[Occurrence]
     transitions: Sequence[Transition]
+    known: Sequence[Item]
 
 
 def conclude(
@@ -67,8 +69,9 @@ def conclude(
     run_id: str | None,
     dagster_run_id: str,
     errors: Sequence[dict[str, str]],
+    policy: Policy | None = None,
 ) -> dict[str, Any]:
-    """Write the items, end the run as SUCCEEDED, and return its ``output_ref``; without ``run_id``, write nothing.
+    """Write items and alerts, end the run as SUCCEEDED, and return its ``output_ref``; without ``run_id``, only that.
 
     Raises store.runs.LostRun, with nothing written, if the run is no longer RUNNING for this Dagster run.
     """
@@ -103,7 +106,7 @@ def conclude(
         "lacking": summary.lacking,
     }
     if run_id is not None:
-        _commit(database, writes, output_ref, window, run_id, dagster_run_id)
+        _commit(database, writes, output_ref, window, run_id, dagster_run_id, policy or Policy())
     return output_ref
 
 
@@ -139,7 +142,7 @@ def _decided(
     )
     streaks = items.streaks(database, window.project)
     occurrences, transitions = item_steps.steps(database, known, results, streaks, past, window, run_id)
-    return _Writes(plan, occurrences, transitions)
+    return _Writes(plan, occurrences, transitions, known)
 
 
 def _commit(
@@ -149,6 +152,7 @@ def _commit(
     window: Window,
     run_id: str,
     dagster_run_id: str,
+    policy: Policy,
 ) -> None:
     plan = writes.plan
     with database.transaction() as cursor:
@@ -159,6 +163,7 @@ def _commit(
         items.put_occurrences(cursor, writes.occurrences)
         for step in writes.transitions:
             items.move(cursor, step)
+        run_alerts.write(cursor, plan, writes.known, ids.values(), window.end, run_id, policy)
         for bottleneck in output_ref["bottlenecks"]:
             mark = planning.fingerprint(bottleneck["dimension_type"], bottleneck["dimension_key"], window.project)
             bottleneck["improvement_id"] = ids.get(plan.item_of[mark])

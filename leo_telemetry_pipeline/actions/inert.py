@@ -1,10 +1,13 @@
-"""Escaping of untrusted text for terminals, Markdown and XML.
+"""Escaping of untrusted text for terminals, Markdown, XML, CSV and messages.
 
 Belongs here: one function per output format. Does not: the texts themselves.
 """
 
 import re
 from html import escape
+
+# Single angle quotation marks, a fullwidth at sign, an apostrophe.
+_LOOK_ALIKES = str.maketrans({"<": "\u2039", ">": "\u203a", "@": "\uff20", "`": "'"})
 
 
 def in_a_line(text: str) -> str:
@@ -18,6 +21,20 @@ def markdown(text: str) -> str:
     A ``|`` becomes ``\|`` between two pieces of code, since tables misread a ``\`` before a ``|`` within code.
     """
     return r"\|".join(_code(part) if part else "" for part in in_a_line(text).split("|"))
+
+
+def message(text: str) -> str:
+    """Return text that no channel of alerts interprets: no mention, link, tag or escape sequence.
+
+    Channels differ in what they escape, and escape what is escaped already, so look-alikes replace the characters.
+    """
+    return in_a_line(text).translate(_LOOK_ALIKES).replace("](", "] (").replace("://", ": //")
+
+
+def csv(text: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula."""
+    line = in_a_line(text)
+    return f"'{line}" if line.lstrip().startswith(("=", "+", "-", "@")) else line
 
 
 def xml(text: str) -> str:

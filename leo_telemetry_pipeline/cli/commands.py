@@ -8,6 +8,7 @@ import importlib
 import click
 
 _COMMANDS = {
+    "alerts": ("alerts:alerts", "List alerts, test their channels, or deliver failed ones again."),
     "analyze": ("analysis:analyze", "Run an analysis now, in this process, and print its findings."),
     "compare": ("compare:compare", "Test whether one dimension, or one period, is slower than another."),
     "demo": ("demo:demo", "Find planted slowdowns in sample data, in a separate home."),

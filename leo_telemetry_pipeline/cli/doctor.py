@@ -13,15 +13,18 @@ from pathlib import Path
 
 import click
 
-from leo_telemetry_pipeline.cli import text, verdicts
+from leo_telemetry_pipeline.cli import alert_verdicts, text, verdicts
 from leo_telemetry_pipeline.cli.claude import installed_hooks
 from leo_telemetry_pipeline.cli.claude.installed_hooks import Hooks
 from leo_telemetry_pipeline.cli.verdicts import Verdict
+from leo_telemetry_pipeline.delivery import channels
+from leo_telemetry_pipeline.delivery.channels import Channels
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.spool import spool
-from leo_telemetry_pipeline.store import collection_stats, folded_names, intake, runs, spans
+from leo_telemetry_pipeline.store import collection_stats, folded_names, intake, outbox, runs, spans
 from leo_telemetry_pipeline.store.intake import Notice
+from leo_telemetry_pipeline.store.outbox import Backlog
 from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline.store.server import access, addresses, dagster_home, database
 from leo_telemetry_pipeline.store.server.dagster_home import Daemon
@@ -47,6 +50,7 @@ class LocalFacts:
     spooled: int
     spool_refused: bool
     hooks: Hooks
+    channels: Channels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +71,7 @@ class Facts(LocalFacts):
     removed: tuple[tuple[str, int], ...]
     notices: tuple[Notice, ...]
     folded: tuple[str, ...]
+    backlog: Backlog
     stale_after: timedelta
 
 
@@ -102,6 +107,7 @@ def judge(facts: Facts) -> list[Verdict]:
         _queue(facts),
         _worker(facts),
         _last_analysis(facts),
+        *alert_verdicts.judge(facts.channels, facts.backlog, facts.now),
     ]
 
 
@@ -290,6 +296,7 @@ def look(settings: Settings) -> LocalFacts:
         spooled=spooled,
         spool_refused=refused,
         hooks=installed_hooks.look(Path.cwd()),
+        channels=channels.configured(settings),
     )
 
 
@@ -318,6 +325,7 @@ def _gather(settings: Settings, local: LocalFacts) -> Facts:
             removed=tuple(collection_stats.removed_keys(connection, now - WEEK, SHOWN_KEYS)),
             notices=tuple(intake.since(connection, now - WEEK)),
             folded=tuple(sorted(map(":".join, folded_names.of(connection).templates))),
+            backlog=outbox.backlog(connection),
             stale_after=timedelta(seconds=settings.stale_after),
         )
 

@@ -13,7 +13,8 @@ PREFIX = OURS.removesuffix("_")
 ANALYSIS_JOB = OURS + "analysis_job"
 INSIGHTS_JOB = OURS + "insights_job"
 MAINTENANCE_JOB = OURS + "maintenance_job"
-JOBS = frozenset({ANALYSIS_JOB, INSIGHTS_JOB, MAINTENANCE_JOB})
+ALERTS_JOB = OURS + "alerts_job"
+JOBS = frozenset({ANALYSIS_JOB, INSIGHTS_JOB, MAINTENANCE_JOB, ALERTS_JOB})
 
 TAG = PREFIX + "/"
 # Tag of the Dagster run that executes a queued analysis run: the id of the analysis run.

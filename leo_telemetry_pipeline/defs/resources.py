@@ -7,17 +7,19 @@ Does not: the rules of the lifecycle (SQL functions), ending a successful run (t
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
 from typing import Any
 
 import dagster as dg
+import psycopg2
 import psycopg2.extensions
 
 from leo_telemetry_pipeline.defs.lifecycle import LOST, Ending, Heartbeat, how_it_ended, selects
 from leo_telemetry_pipeline.defs.names import FIRST_ASSET, LAST_ASSET, RUN_ID_TAG, TAG
+from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import runs
 from leo_telemetry_pipeline.store.days import Window
@@ -26,6 +28,7 @@ from leo_telemetry_pipeline.store.server import database
 from leo_telemetry_pipeline.store.server.database import Database
 
 WAIT_S = 0.5
+_PATIENCE_S = 3
 
 
 def _nothing_yet() -> dg.Failure:
@@ -229,6 +232,9 @@ def _conclude(
     if ending is not None and ending.reason_code == LOST and output_ref is None:
         # The heartbeat has stopped: in half a minute the row counts as lost, and is retried.
         if not has_lost_row:
+            # The database may answer although one node of a cluster does not.
+            with suppress(psycopg2.Error, UserError):
+                _note(target, analysis, ending.error_detail)
             log.error("Analysis %s was interrupted and will be retried: %s", run_id, ending.error_detail)
     elif ending is not None and _end(target, run_id, analysis.dagster_run_id, ending):
         detail = " ".join(ending.error_detail.split()) or "no further details"
@@ -236,6 +242,11 @@ def _conclude(
     elif output_ref is not None:
         found, opened = len(output_ref["bottlenecks"]), output_ref["items_created"]
         log.info("Analysis %s SUCCEEDED: %d bottleneck(s), %d new item(s)", run_id, found, opened)
+
+
+def _note(target: database.Target, analysis: Analysis, detail: str) -> None:
+    with closing(Database(target, timeout_s=_PATIENCE_S)) as connection:
+        replace(analysis, database=connection).annotate({"interrupted_by": detail})
 
 
 def _end(target: database.Target, run_id: str, dagster_run_id: str, ending: Ending) -> bool:

@@ -1,4 +1,4 @@
-"""Sensors: start queued analyses and the insights after them, and end lost runs.
+"""Sensors: start queued analyses, the insights after them and the delivery of alerts, and end lost runs.
 
 Belongs here: the sensors, and the pure decision of each. Does not: the state machine (SQL functions).
 """
@@ -10,12 +10,15 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from leo_telemetry_pipeline.actions import routine_alerts
 from leo_telemetry_pipeline.defs.assets import insights
-from leo_telemetry_pipeline.defs.jobs import analysis_job, insights_job
+from leo_telemetry_pipeline.defs.jobs import alerts_job, analysis_job, insights_job
 from leo_telemetry_pipeline.defs.lifecycle import how_it_failed, process_lives
 from leo_telemetry_pipeline.defs.names import FOLLOWS_TAG, RUN_ID_TAG, is_ours
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
-from leo_telemetry_pipeline.store import runs
+from leo_telemetry_pipeline.delivery import deliver
+from leo_telemetry_pipeline.delivery.channels import configured
+from leo_telemetry_pipeline.store import outbox, runs
 from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline.store.server.dagster_home import OURS, QUEUE_SENSOR
 
@@ -27,6 +30,12 @@ CLEAR_UP_S = 3600
 # A run without a heartbeat for this long is lost; the rule itself is in SQL.
 SILENT_S = 30
 AWAY = "away"
+_IN_PROGRESS = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
 
 
 def to_launch(waiting: Sequence[Run]) -> list[Run]:
@@ -119,7 +128,7 @@ def run_lifecycle_sensor(context: dg.SensorEvaluationContext, telemetry_database
             if behind is not None and not behind.is_finished and is_ours(behind, location):
                 _end(instance, behind, f"analysis run {run.run_id} ended as {run.status} ({run.reason_code})")
                 done.append(f"Dagster run of {run.run_id} ended")
-    done += _end_lost_insights(instance, location, timedelta(seconds=settings.deadline))
+    done += _end_lost_followers(instance, location, timedelta(seconds=settings.deadline))
     return dg.SkipReason("; ".join(done) or "Nothing to clean up")
 
 
@@ -146,17 +155,45 @@ def insights_sensor(
     return dg.RunRequest(run_key=run.run_id, tags={FOLLOWS_TAG: run.run_id})
 
 
-def _end_lost_insights(instance: dg.DagsterInstance, location: str | None, deadline: timedelta) -> list[str]:
-    """End overdue runs of the insights job, such as those whose process was killed, because they occupy run slots."""
-    late = dg.RunsFilter(
-        job_name=insights_job.name,
-        statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED],
-        updated_before=datetime.now(UTC) - deadline,
-    )
-    overdue = [run for run in instance.get_runs(late) if is_ours(run, location)]
+@dg.sensor(
+    name=OURS + "alerts_sensor",
+    job=alerts_job,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts leo_telemetry_alerts_job when alerts are due; writes the daily digest and own troubles.",
+)
+def alerts_sensor(
+    context: dg.SensorEvaluationContext, telemetry_database: TelemetryDatabase
+) -> dg.RunRequest | dg.SkipReason:
+    """Request a delivery, unless one is in progress."""
+    with telemetry_database.session() as (database, settings):
+        channels = configured(settings).names if settings.enabled else []
+        if not channels:
+            return dg.SkipReason("No channel of alerts is configured")
+        routine_alerts.write(database, settings, datetime.now(UTC))
+        is_due = outbox.is_due(database, channels, quiet=deliver.is_quiet_now(settings))
+    if not is_due:
+        return dg.SkipReason("No alert is due")
+    origin = context.code_location_origin
+    running = context.instance.get_runs(dg.RunsFilter(job_name=alerts_job.name, statuses=_IN_PROGRESS))
+    if any(is_ours(run, origin.location_name if origin else None) for run in running):
+        return dg.SkipReason("Alerts are being delivered")
+    return dg.RunRequest()
+
+
+def _end_lost_followers(instance: dg.DagsterInstance, location: str | None, deadline: timedelta) -> list[str]:
+    """End overdue insights and deliveries, such as those whose process was killed, because they occupy run slots."""
+    late = datetime.now(UTC) - deadline
+    statuses = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    overdue = [
+        run
+        for job in (insights_job, alerts_job)
+        for run in instance.get_runs(dg.RunsFilter(job_name=job.name, statuses=statuses, updated_before=late))
+        if is_ours(run, location)
+    ]
     for run in overdue:
         _end(instance, run, f"still running {deadline} after its start")
-    return [f"insights {run.run_id} ended" for run in overdue]
+    return [f"{run.job_name} {run.run_id} ended" for run in overdue]
 
 
 def _records(instance: dg.DagsterInstance, run: Run, location: str | None) -> Sequence[dg.RunRecord]:

@@ -1,10 +1,12 @@
 """UTC days and windows.
 
-Belongs here: a window's days, midnights, epoch milliseconds. Does not: SQL.
+Belongs here: a window's days, midnights, epoch milliseconds, the condition for the spans of days. Does not: queries.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import groupby
 
 DAY = timedelta(days=1)
 DAY_MS = 86_400_000
@@ -57,3 +59,13 @@ def after(day: date) -> datetime:
 def whole(day: date) -> Window:
     """Return the window of one day."""
     return Window(midnight(day), after(day))
+
+
+def started_on(days: Sequence[date]) -> str:
+    """Return the SQL condition for spans ``s`` that started on some days, which prunes partitions."""
+    runs = groupby(enumerate(sorted(days)), key=lambda item: item[1].toordinal() - item[0])
+    bounds = [[day for _, day in run] for _, run in runs]
+    return " OR ".join(
+        f"s.start_time_ms >= {milliseconds(midnight(run[0]))} AND s.start_time_ms < {milliseconds(after(run[-1]))}"
+        for run in bounds
+    )

@@ -91,6 +91,13 @@ def waiting(database: Database, window: Window, dimension: Dimension) -> dict[da
     return {day: Waiting(count, p50_ms, sum_ms) for day, count, p50_ms, sum_ms in rows}
 
 
+def dropped(database: Database) -> list[date]:
+    """Return the days whose spans were dropped, for conditions on spans: a cluster cannot join them with our tables."""
+    return [
+        day for (day,) in database.rows("SELECT DISTINCT day FROM telemetry_sealed_days WHERE dropped_at IS NOT NULL")
+    ]
+
+
 def _value(number: int, attributes: Sequence[tuple[str, float]], parameters: dict[str, object]) -> str:
     """Return the SQL of a span's measure, adding its parameters to ``parameters``."""
     values = []
@@ -104,8 +111,6 @@ def _value(number: int, attributes: Sequence[tuple[str, float]], parameters: dic
 
 def _parameters(database: Database, window: Window, dimension: Dimension, folds: Folds) -> dict[str, object]:
     span_type, key = dimension
-    # A separate query, since local tables cannot be joined with distributed ones.
-    dropped = database.rows("SELECT DISTINCT day FROM telemetry_sealed_days WHERE dropped_at IS NOT NULL")
     return (
         window.parameters()
         | folds.parameters()
@@ -113,6 +118,6 @@ def _parameters(database: Database, window: Window, dimension: Dimension, folds:
             "span_type": span_type,
             "stored": stored_types([span_type]),
             "key": key,
-            "dropped": [day for (day,) in dropped],
+            "dropped": dropped(database),
         }
     )

@@ -78,19 +78,26 @@ def types_among(types: Iterable[str], span_types: Collection[str]) -> list[str]:
     return [word for word in types if word.partition("+")[0] in span_types or (has_handoffs and "+" not in word)]
 
 
-def observations(types: Iterable[str], seen: Iterable[str], folds: Folds) -> tuple[str, dict[str, object]]:
+# Condition on spans ``s`` for those of a window.
+IN_WINDOW = "s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s"
+
+
+def observations(
+    types: Iterable[str], seen: Iterable[str], folds: Folds, within: str = IN_WINDOW
+) -> tuple[str, dict[str, object]]:
     """Return SQL with one row per dimension and judged time, with the columns OBSERVED, and its parameters.
 
     ``judged_ms`` is in whole ms; ``fine_ms`` has microseconds, and is NULL if a span that it is computed from has none.
 
     The caller adds the parameters ``from_ms`` and ``to_ms`` (range of start_time_ms, ``to_ms`` excluded) and
     ``project`` (None: all), and may set ``created_from`` and ``created_to`` (range of created_at, the latter excluded).
-    A bare word is a span type if ``seen``, else an attribute of handoffs. Names are folded by ``folds``.
+    A bare word is a span type if ``seen``, else an attribute of handoffs. Names are folded by ``folds``. ``within`` may
+    select whole days of the range.
     """
     span_types = {*NAMED_ASSETS, *NOT_BY_DEFAULT, *seen} - set(ATTRIBUTES)
     plain = sorted(word for word in types if "+" not in word and word in span_types)
     name = _key(folds)
-    parts = [_PLAIN.format(name=name, spans=_folded(_SPANS.format(of="%(plain_stored)s"), folds))]
+    parts = [_PLAIN.format(name=name, spans=_folded(_SPANS.format(of="%(plain_stored)s", within=within), folds))]
     parameters: dict[str, object] = {"reach": REACH_MS, "ahead": AHEAD_MS, "created_from": None, "created_to": None}
     parameters |= folds.parameters() | {
         "plain_stored": stored_types(plain),
@@ -98,7 +105,7 @@ def observations(types: Iterable[str], seen: Iterable[str], folds: Folds) -> tup
     }
     chosen = sorted(each for each in folds.slices if f"{each[0]}+{each[2]}" in types)
     if chosen:
-        parts.append(_slices(name, folds))
+        parts.append(_slices(name, folds, within))
         parameters |= {"slice_stored": stored_types([span_type for span_type, _, _ in chosen])}
         parameters |= {f"slice_{of}": [each[at] for each in chosen] for at, of in enumerate(("types", "keys", "names"))}
     others = set(types) - set(plain) - {f"{span_type}+{attribute}" for span_type, _, attribute in chosen}
@@ -107,23 +114,22 @@ def observations(types: Iterable[str], seen: Iterable[str], folds: Folds) -> tup
         of = f"%(stored{index})s" if attribute else "%(handoff_stored)s"
         parameters |= {f"dimension{index}": word, f"attribute{index}": attribute or word}
         parameters |= {f"type{index}": span_type, f"stored{index}": stored_types([span_type])}
-        spans = _folded(_SPANS.format(of=of), folds)
+        spans = _folded(_SPANS.format(of=of, within=within), folds)
         if attribute:
             named = {"dimension": f"%(dimension{index})s", "attribute": f"%(attribute{index})s"}
-            parts.append(_COMBINED.format(**named, name=name, of=of, spans=spans, chosen=""))
+            parts.append(_COMBINED.format(**named, name=name, of=of, spans=spans, chosen="", within=within))
         else:
             value = _bounded(f"(attributes->>%(attribute{index})s)")
             parts.append(_ATTRIBUTE.format(i=index, value=value, spans=spans))
     return " UNION ALL ".join(parts), parameters
 
 
-def _slices(name: str, folds: Folds) -> str:
+def _slices(name: str, folds: Folds, within: str) -> str:
     """Return SQL for the spans of all chosen names per value of an attribute, in one pass."""
     named = {"dimension": "span_type || '+' || attribute", "attribute": "attribute", "name": name}
     of = "%(slice_stored)s"
-    return _COMBINED.format(
-        **named, of=of, spans=_folded(_SPANS.format(of=of), folds), chosen=_CHOSEN.format(name=name)
-    )
+    spans = _folded(_SPANS.format(of=of, within=within), folds)
+    return _COMBINED.format(**named, of=of, spans=spans, chosen=_CHOSEN.format(name=name), within=within)
 
 
 def _folded(spans: str, folds: Folds) -> str:
@@ -144,11 +150,12 @@ def stored_types(span_types: list[str]) -> list[str]:
 
 
 OBSERVED = "(day, project, dimension_type, dimension_key, trace_id, judged_ms, fine_ms, queue_wait_ms)"
-_DAY = "DATE '1970-01-01' + (s.start_time_ms / 86400000)::integer"
+# The day of a span ``s``.
+DAY_OF = "DATE '1970-01-01' + (s.start_time_ms / 86400000)::integer"
 
 # Joins stay within a trace, so a cluster that keeps each trace on one node need not move rows.
 _SPANS = f"""(
-    SELECT {_DAY} AS day, coalesce(s.project, '') AS project,
+    SELECT {DAY_OF} AS day, coalesce(s.project, '') AS project,
            {_TYPE} AS span_type, {_OWN_NAME} AS span_name, s.trace_id, s.attributes,
            greatest({_DURATION} - coalesce(waits.wait_ms, 0), 0) AS judged_ms,
            -- Not by greatest, which ignores NULL.
@@ -165,7 +172,7 @@ _SPANS = f"""(
           AND w.start_time_ms >= %(from_ms)s AND w.start_time_ms < %(to_ms)s + %(reach)s
         GROUP BY 1, 2
     ) AS waits ON waits.trace_id = s.trace_id AND waits.span_id = s.span_id
-    WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s AND s.span_type = ANY({{of}})
+    WHERE {{within}} AND s.span_type = ANY({{of}})
       AND (%(project)s::text IS NULL OR coalesce(s.project, '') = %(project)s)
       AND (%(created_from)s::timestamptz IS NULL OR s.created_at >= %(created_from)s)
       AND (%(created_to)s::timestamptz IS NULL OR s.created_at < %(created_to)s)
@@ -203,16 +210,16 @@ FROM (
                                                        nullif(own.attributes->>{{attribute}}, ''),
                                                        nullif(other.attributes->>{{attribute}}, '')) AS value
     FROM {{spans}}{{chosen}} LEFT JOIN (
-        SELECT DISTINCT ON (s.trace_id, s.start_time_ms / 86400000) s.trace_id, {_DAY} AS day, s.attributes
+        SELECT DISTINCT ON (s.trace_id, s.start_time_ms / 86400000) s.trace_id, {DAY_OF} AS day, s.attributes
         FROM workflow_trace_log AS s
-        WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
+        WHERE {{within}}
           AND s.span_type IN ('handoff', 'workflow')
         ORDER BY s.trace_id, s.start_time_ms / 86400000, s.start_time_ms, s.span_id
     ) AS own ON own.trace_id = spans.trace_id AND own.day = spans.day
     LEFT JOIN (
         SELECT found.*, DATE '1970-01-01' + traces.day::integer AS day FROM (
             SELECT s.trace_id, s.start_time_ms / 86400000 AS day FROM workflow_trace_log AS s
-            WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
+            WHERE {{within}}
               AND s.span_type = ANY(%(handoff_stored)s || {{of}})
             GROUP BY 1, 2 HAVING bool_and(s.span_type NOT IN ('handoff', 'workflow'))
         ) AS traces CROSS JOIN LATERAL (
@@ -231,32 +238,41 @@ WHERE value IS NOT NULL"""
 # Spans that affect others: handoffs give attributes to their trace, waits reduce the judged time of their parent.
 REACHING = "s.span_type IN ('handoff', 'workflow', 'wait')"
 
-# Rows of workflow_trace_counts, by day, span type and project.
-COUNTS = f"""
-SELECT {_DAY} AS day, {_TYPE} AS span_type, coalesce(s.project, '') AS project,
-       count(*) AS spans, count({_DURATION}) AS timed_spans
-FROM workflow_trace_log AS s
-WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
+_COUNTED = """s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
   AND (%(project)s::text IS NULL OR coalesce(s.project, '') = %(project)s)
   AND (%(created_from)s::timestamptz IS NULL OR s.created_at >= %(created_from)s)
-  AND (%(created_to)s::timestamptz IS NULL OR s.created_at < %(created_to)s)
+  AND (%(created_to)s::timestamptz IS NULL OR s.created_at < %(created_to)s)"""
+
+# Rows of workflow_trace_counts, by day, span type and project.
+COUNTS = f"""
+SELECT {DAY_OF} AS day, {_TYPE} AS span_type, coalesce(s.project, '') AS project,
+       count(*) AS spans, count({_DURATION}) AS timed_spans
+FROM workflow_trace_log AS s
+WHERE {_COUNTED}
 GROUP BY 1, 2, 3
 """
 
-# The same for all span types together, with the number of traces.
-TRACES = (
-    COUNTS.replace(f"{_TYPE} AS span_type, ", "")
-    .replace("AS timed_spans", "AS timed_spans, count(DISTINCT s.trace_id) AS traces")
-    .replace("GROUP BY 1, 2, 3", "GROUP BY 1, 2")
-)
+# The same for all span types together, with the number of traces. Grouped by trace first, so that a cluster counts them
+# where they are.
+TRACES = f"""
+SELECT day, project, sum(spans)::bigint AS spans, sum(timed_spans)::bigint AS timed_spans, count(*) AS traces
+FROM (
+    SELECT s.trace_id, {DAY_OF} AS day, coalesce(s.project, '') AS project,
+           count(*) AS spans, count({_DURATION}) AS timed_spans
+    FROM workflow_trace_log AS s
+    WHERE {_COUNTED}
+    GROUP BY 1, 2, 3
+) AS of_traces
+GROUP BY 1, 2
+"""
 
 # Spans with their types and names as received; a caller adds conditions on ``s``.
 NAMED_SPANS = f"""
-SELECT {_TYPE} AS span_type, {_bounded(_NAME)} AS span_name, {_DAY} AS day FROM workflow_trace_log AS s"""
+SELECT {_TYPE} AS span_type, {_bounded(_NAME)} AS span_name, {DAY_OF} AS day FROM workflow_trace_log AS s"""
 
 # Columns of single spans; a caller adds conditions on ``s``.
 _STORED = f"""(
-    SELECT {_DAY} AS day, s.trace_id, s.span_id, s.parent_span_id, {_TYPE} AS span_type, {_OWN_NAME} AS span_name,
+    SELECT {DAY_OF} AS day, s.trace_id, s.span_id, s.parent_span_id, {_TYPE} AS span_type, {_OWN_NAME} AS span_name,
            s.start_time_ms, coalesce(s.end_time_ms, s.start_time_ms + s.duration_ms) AS end_time_ms,
            coalesce({_FINE}, {_DURATION}) AS duration_ms, s.queue_wait_ms, s.attributes
     FROM workflow_trace_log AS s
@@ -316,7 +332,7 @@ def trace_spans(folds: Folds) -> str:
 _OF_TYPE = f"""s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s AND s.span_type = ANY(%(stored)s)
   AND (%(project)s::text IS NULL OR coalesce(s.project, '') = %(project)s)
   AND {_DURATION} IS NOT NULL
-  AND NOT {_DAY} = ANY(%(dropped)s::date[])"""
+  AND NOT {DAY_OF} = ANY(%(dropped)s::date[])"""
 
 
 def spans_of_one(folds: Folds) -> str:

@@ -26,6 +26,8 @@ KEY = "trace_id, span_id, start_time_ms"
 READS = ("trace_id", "span_id", "start_time_ms", "end_time_ms", "duration_ms", "queue_wait_ms")
 WRITES = ("end_time_ms", "duration_ms", "duration_rest_us", "queue_wait_ms", "status", "attributes")
 NAMES = ("span_type", "span_name")
+# Ends an INSERT ... SELECT whose rows are counted: without it, Citus counts the rows that conflict, too.
+STORED = "RETURNING 1"
 
 _log = logging.getLogger(__name__)
 _REFUSED = (
@@ -139,7 +141,7 @@ def _stored(cursor: psycopg2.extensions.cursor, batch: Sequence[Span], role: Rig
     names = "s.span_type, s.span_name" if role.read.issuperset(NAMES) else "NULL, NULL"
     traces, ids, starts = map(list, zip(*map(key_of, batch), strict=True))
     # Forces one index lookup per span; the planner would otherwise scan whole partitions.
-    cursor.execute("SELECT set_config('enable_nestloop', 'on', true)")
+    cursor.execute("SET LOCAL enable_nestloop = on")
     cursor.execute(
         f"SELECT s.trace_id::text, s.span_id::text, s.start_time_ms, {WITHOUT_END}, {names}"
         " FROM workflow_trace_log AS s WHERE s.start_time_ms BETWEEN %s AND %s"
@@ -147,7 +149,7 @@ def _stored(cursor: psycopg2.extensions.cursor, batch: Sequence[Span], role: Rig
         (min(starts), max(starts), traces, ids, starts),
     )
     rows = cursor.fetchall()
-    cursor.execute("SELECT set_config('enable_nestloop', 'off', true)")
+    cursor.execute("SET LOCAL enable_nestloop = off")
     return {row[:3]: _Row(row[:3], row[3], row[4:] if row[4] is not None else None) for row in rows}
 
 
@@ -169,7 +171,7 @@ def _complete(cursor: psycopg2.extensions.cursor, waiting: Sequence[Key]) -> int
         f"INSERT INTO workflow_trace_log AS s ({_COLUMNS}) SELECT DISTINCT ON ({KEY}) {_COLUMNS} FROM incoming"
         " WHERE (duration_ms IS NOT NULL OR end_time_ms IS NOT NULL)"
         f" AND ({KEY}) IN (SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::bigint[])) ORDER BY {KEY}, ctid"
-        f" ON CONFLICT ({KEY}) DO UPDATE SET {FROM_EXCLUDED} WHERE {WITHOUT_END}",
+        f" ON CONFLICT ({KEY}) DO UPDATE SET {FROM_EXCLUDED} WHERE {WITHOUT_END} {STORED}",
         tuple(map(list, zip(*waiting, strict=True))),
     )
     return cursor.rowcount

@@ -6,7 +6,7 @@ Does not: which bottleneck gets an item (actions.items), which transitions follo
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -215,6 +215,21 @@ def events(database: Database, item_id: str) -> list[Event]:
         (item_id,),
     )
     return [Event(*row) for row in rows]
+
+
+def moved(cursor: psycopg2.extensions.cursor, item_ids: Iterable[str], run_id: str) -> list[tuple[Item, Event]]:
+    """Return the transitions that a run made of some items, in order, with the items as they are now."""
+    ids = list(item_ids)
+    cursor.execute(
+        "SELECT i.*, e.episode, e.from_status, e.to_status, e.window_end, e.actor, e.reason, e.run_id::text,"
+        " e.effect, e.created_at FROM item_events AS e"
+        f" JOIN (SELECT {_COLUMNS} FROM continuous_improvements WHERE id = ANY(%s::uuid[])) AS i"
+        " ON i.id = e.item_id::text"
+        " WHERE e.item_id = ANY(%s::uuid[]) AND e.run_id = %s::uuid ORDER BY e.id",
+        (ids, ids, run_id),
+    )
+    size = len(fields(Item))
+    return [(Item(*row[:size]), Event(*row[size:])) for row in cursor.fetchall()]
 
 
 def move(cursor: psycopg2.extensions.cursor, step: Transition, draft: Draft | None = None) -> bool:

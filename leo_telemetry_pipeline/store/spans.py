@@ -99,7 +99,7 @@ def _insert(database: Database, batch: list[Span], removed: Mapping[str, int], s
             cursor.copy_expert(f"COPY incoming ({COLUMN_LIST}) FROM STDIN (NULL '{NULL}')", lines)
             cursor.execute(
                 f"INSERT INTO workflow_trace_log ({COLUMN_LIST}) SELECT {COLUMN_LIST} FROM incoming"
-                " ON CONFLICT DO NOTHING"
+                f" ON CONFLICT DO NOTHING {ends.STORED}"
             )
             new = cursor.rowcount
             if new < len(batch):

@@ -5,11 +5,12 @@ Belongs here: choosing stored traces. Does not: analysing them (analysis).
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 
 from leo_telemetry_pipeline.dimension import DaySample, Dimension
 from leo_telemetry_pipeline.store import folded_names
-from leo_telemetry_pipeline.store.days import Window, after, midnight
-from leo_telemetry_pipeline.store.dimensions import OBSERVED, REACH_MS, observations, trace_spans
+from leo_telemetry_pipeline.store.days import Window, after, midnight, started_on
+from leo_telemetry_pipeline.store.dimensions import IN_WINDOW, OBSERVED, REACH_MS, observations, trace_spans
 from leo_telemetry_pipeline.store.server.database import Database
 
 
@@ -38,39 +39,50 @@ def nearest(
     return _traces(database, [window], [dimension], seen, order, most).get(dimension, [])
 
 
-def of_day(
-    database: Database, day: Window, dimensions: Sequence[Dimension], seen: Sequence[str], most: int
-) -> dict[Dimension, DaySample]:
-    """Return a sample of the traces of each dimension on a day: one from each of ``most`` equal groups by judged time.
+def of_days(
+    database: Database,
+    window: Window,
+    days: Sequence[date],
+    dimensions: Sequence[Dimension],
+    seen: Sequence[str],
+    most: int,
+) -> dict[date, dict[Dimension, DaySample]]:
+    """Return a sample of the traces of each dimension on each of some days of a window.
 
-    It takes the one with the lowest hash, so that dimensions with the same traces share most of their samples.
+    It takes one trace from each of ``most`` equal groups by judged time: the one with the lowest hash, so that
+    dimensions with the same traces share most of their samples.
     """
     types = sorted({dimension_type for dimension_type, _ in dimensions})
-    sql, parameters = observations(types, seen, folded_names.of(database))
+    within = f"{IN_WINDOW} AND ({started_on(days)})"
+    sql, parameters = observations(types, seen, folded_names.of(database), within)
     rows = database.rows(
         f"""
-        SELECT dimension_type, dimension_key, count(*), percentile_cont(0.5) WITHIN GROUP (ORDER BY longest_ms),
+        SELECT day, dimension_type, dimension_key, count(*),
+               percentile_cont(0.5) WITHIN GROUP (ORDER BY longest_ms),
                array_agg(trace_id::text ORDER BY part) FILTER (WHERE place = 1)
         FROM (
-            SELECT parts.*, row_number() OVER (PARTITION BY dimension_type, dimension_key, part
+            SELECT parts.*, row_number() OVER (PARTITION BY day, dimension_type, dimension_key, part
                                                ORDER BY md5(trace_id::text)) AS place
             -- Not ntile, whose larger groups come first.
-            FROM (SELECT of_traces.*, (row_number() OVER (PARTITION BY dimension_type, dimension_key
+            FROM (SELECT of_traces.*, (row_number() OVER (PARTITION BY day, dimension_type, dimension_key
                                                           ORDER BY longest_ms, trace_id) - 1)
-                         * least(%(most)s, count(*) OVER (PARTITION BY dimension_type, dimension_key))
-                         / count(*) OVER (PARTITION BY dimension_type, dimension_key) AS part
-                  FROM (SELECT dimension_type, dimension_key, trace_id, max(judged_ms) AS longest_ms
+                         * least(%(most)s, count(*) OVER (PARTITION BY day, dimension_type, dimension_key))
+                         / count(*) OVER (PARTITION BY day, dimension_type, dimension_key) AS part
+                  FROM (SELECT day, dimension_type, dimension_key, trace_id, max(judged_ms) AS longest_ms
                         FROM ({sql}) AS o {OBSERVED}
                         WHERE (dimension_type, dimension_key)
                               IN (SELECT * FROM unnest(%(wanted_types)s, %(wanted_keys)s))
-                        GROUP BY 1, 2, 3) AS of_traces) AS parts) AS ranked
-        GROUP BY 1, 2
+                        GROUP BY 1, 2, 3, 4) AS of_traces) AS parts) AS ranked
+        GROUP BY 1, 2, 3
         """,
         parameters
-        | day.parameters()
+        | window.parameters()
         | {"wanted_types": [a for a, _ in dimensions], "wanted_keys": [b for _, b in dimensions], "most": most},
     )
-    return {(dimension_type, key): DaySample(*sample) for dimension_type, key, *sample in rows}
+    samples: dict[date, dict[Dimension, DaySample]] = {}
+    for day, dimension_type, key, *sample in rows:
+        samples.setdefault(day, {})[dimension_type, key] = DaySample(*sample)
+    return samples
 
 
 def _days_backwards(window: Window) -> list[Window]:

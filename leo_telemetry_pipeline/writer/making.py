@@ -74,7 +74,7 @@ class WriterFactory:
         text = self.chosen.get(variable) or os.environ.get(variable)
         if not text:
             return False
-        from leo_telemetry_pipeline.settings import switch
+        from leo_telemetry_pipeline.setting_values import switch
 
         try:
             return switch(text) is value

@@ -29,8 +29,8 @@ class _Watched:
     def __init__(self, cursor: Any, database: Between) -> None:
         self._cursor, self._database = cursor, database
 
-    def execute(self, sql: str, parameters: Any = None) -> None:
-        self._database.before(sql)
+    def execute(self, sql: str | bytes, parameters: Any = None) -> None:
+        self._database.before(sql if isinstance(sql, str) else sql.decode())
         self._cursor.execute(sql, parameters)
 
     def __getattr__(self, name: str) -> Any:

@@ -23,6 +23,7 @@ from leo_telemetry_pipeline_tests.servers import DEBIAN
 NOON = midnight(1) + timedelta(hours=12)
 
 
+@pytest.mark.not_on_a_cluster(reason="about servers without Citus")
 def test_without_citus_nothing_is_distributed(db: Database):
     """Lost: users get a page of errors, or a half-changed database."""
     before = db.rows("SELECT extname FROM pg_extension ORDER BY 1")
@@ -33,6 +34,7 @@ def test_without_citus_nothing_is_distributed(db: Database):
     assert db.rows("SELECT extname FROM pg_extension ORDER BY 1") == before
 
 
+@pytest.mark.not_on_a_cluster(reason="about servers without Citus")
 def test_the_embedded_database_is_not_distributed(home: Path):
     """Lost: users search for an extension that the embedded database cannot have."""
     with pytest.raises(UserError, match=PREFIX + "DATABASE_URL") as raised:
@@ -56,6 +58,7 @@ END $$
 """
 
 
+@pytest.mark.not_on_a_cluster(reason="about servers without Citus")
 def test_a_table_is_distributed_once_and_after_an_error_not_at_all(db: Database, monkeypatch: pytest.MonkeyPatch):
     """Lost: the second `migrate` fails because the first one succeeded."""
     monkeypatch.setattr(distributed, "_require_citus", lambda cursor, shown: None)

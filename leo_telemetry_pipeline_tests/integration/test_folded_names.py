@@ -12,7 +12,7 @@ from leo_telemetry_pipeline.store import (
     thresholds,
     trace_samples,
 )
-from leo_telemetry_pipeline.store.days import whole
+from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.history import buckets, daily, histograms, name_folding, span_counts, staleness
 from leo_telemetry_pipeline.store.name_templates import template
 from leo_telemetry_pipeline.store.server.database import Database
@@ -100,7 +100,9 @@ def test_names_with_ids_are_one_dimension_and_a_threshold_still_decides_on_one_n
     assert keys(db, *after) == {"operation:GET /users/{id}": 33, "operation:GET /health": 66}
     folded = ("operation", "GET /users/{id}")
     assert folded_names.of(db).templates == {folded}
-    days = [trace_samples.of_day(db, whole(midnight(at).date()), [folded], after[1], 100)[folded] for at in (7, 1)]
+    of = [midnight(at).date() for at in (7, 1)]
+    read = trace_samples.of_days(db, Window(midnight(7), midnight()), of, [folded], after[1], 100)
+    days = [read[day][folded] for day in of]
     sample = [trace for day in days for trace in day.sample]
     assert set(sample) == traces
     assert {row[4] for row in trace_samples.spans_of(db, WEEK, sample)} == {"GET /users/{id}"}

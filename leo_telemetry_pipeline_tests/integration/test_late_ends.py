@@ -176,7 +176,7 @@ def test_part_of_a_day_is_counted_again_too(db: Database):
 @pytest.mark.parametrize(
     "moment",
     [
-        "SELECT count(*)",
+        "s.duration_ms IS NULL AND s.end_time_ms IS NULL",
         "DELETE FROM workflow_trace_counts",
         "INTO duration_histograms",
         "INTO duration_histogram_days",

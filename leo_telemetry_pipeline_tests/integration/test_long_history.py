@@ -223,7 +223,7 @@ def test_two_analyses_of_the_same_days_make_each_block_once(db: Database, target
         assert blocks.make(db, days[0], days[0] + 20 * DAY, TYPES, both) > 0
         assert made[0] > 0
         with other.transaction() as cursor:
-            lock(cursor, days[0], 1)
+            lock(cursor, days[:1])
         assert blocks.make(other, *days, TYPES) + blocks.make(db, *days, TYPES) >= 0
     assert db.rows("SELECT count(*) - count(DISTINCT (first_day, days, dimension_type))"
                    " FROM duration_histogram_blocks_made") == [(0,)]  # fmt: skip

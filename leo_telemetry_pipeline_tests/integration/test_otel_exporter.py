@@ -77,7 +77,10 @@ def test_spans_of_the_sdk_arrive_with_their_parents_and_meaning(db: Database, pr
     assert gate[5] == {"service.name": "api", "parts": ["a", "b"]}
     assert tool[:5] == ("tool", "search", "ERROR", "shop", "SD-1")
     assert {"status_message": "no such cart", "error.type": "KeyError"}.items() <= tool[5].items()
-    linked = "SELECT count(*) FROM workflow_trace_log c JOIN workflow_trace_log p ON p.span_id = c.parent_span_id"
+    linked = (
+        "SELECT count(*) FROM workflow_trace_log c JOIN workflow_trace_log p"
+        " ON p.trace_id = c.trace_id AND p.span_id = c.parent_span_id"
+    )
     assert db.rows(linked) == [(1,)]
     keys = {key for [key] in db.rows("SELECT key FROM telemetry_removed_keys")}
     assert keys == {

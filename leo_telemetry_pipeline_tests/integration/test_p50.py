@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from leo_telemetry_pipeline.analysis import sampling
 from leo_telemetry_pipeline.span import InvalidSpan, Span
 from leo_telemetry_pipeline.store import dimensions, exact_percentiles, spans, thresholds, trace_samples
-from leo_telemetry_pipeline.store.days import Window, whole
+from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.history import span_counts
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import (
@@ -363,8 +363,10 @@ def test_the_sample_of_a_day_is_even_over_the_ranks_of_all_its_traces(db: Databa
     made = spans_of("gate", "A", range(1, 101))
     few = spans_of("gate", "D", range(1, 16))
     insert(db, [*made, *few, *spans_of("gate", "B", [7, 5]), *spans_of("gate", "A", [9], at=midnight(3))])
-    day = whole(midnight(2).date())
-    found = trace_samples.of_day(db, day, [("gate", key) for key in "ABCD"], seen(db), 10)
+    days = [midnight(2).date(), midnight(3).date()]
+    read = trace_samples.of_days(db, WEEK, days, [("gate", key) for key in "ABCD"], seen(db), 10)
+    assert set(read[days[1]]) == {("gate", "A")}
+    found = read[days[0]]
     assert set(found) == {("gate", key) for key in "ABD"}
     sample = found["gate", "A"]
     assert (sample.traces, sample.p50_ms) == (100, 50.5)

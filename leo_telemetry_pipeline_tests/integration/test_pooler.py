@@ -31,7 +31,7 @@ only_the_pooler = pytest.mark.only_on(POOLER, reason="about the behaviour of a p
 
 def direct(server: Server, database_url: str) -> str:
     """Return the address of the same database past the pooler."""
-    return server.direct_url(database_url.partition("@/")[2].partition("?")[0])
+    return server.direct_url(outside(database_url, "dagster").dsn.partition("dbname=")[2].split()[0])
 
 
 @only_the_pooler

@@ -15,6 +15,8 @@ from leo_telemetry_pipeline_tests.builders import execute, midnight, new_id, one
 from leo_telemetry_pipeline_tests.roles import OURS, blocks
 from leo_telemetry_pipeline_tests.servers import as_role
 
+pytestmark = pytest.mark.not_on_a_cluster(reason="Citus has no privileges on columns")
+
 As = Callable[[str], Database]
 
 

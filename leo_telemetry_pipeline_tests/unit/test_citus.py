@@ -27,6 +27,12 @@ REFUSED = {
     "SELECT FROM workflow_trace_log AS s WHERE s.trace_id = o.trace_id)",
     "a correlated subquery on itself": "SELECT s.span_id, (SELECT max(w.duration_ms) FROM workflow_trace_log AS w"
     " WHERE w.parent_span_id = s.span_id) FROM workflow_trace_log AS s",
+    "a subquery correlated with a function": "SELECT day FROM unnest(missing) AS day, extract(epoch FROM day) AS s"
+    " WHERE NOT EXISTS (SELECT FROM workflow_trace_log_default AS d WHERE d.start_time_ms >= s::bigint * 1000)",
+    "another table beside a query of parts": "SELECT day FROM ( _ ) AS o WHERE NOT EXISTS ("
+    "SELECT FROM telemetry_thresholds AS t WHERE t.dimension_key = o.dimension_key)",
+    "an insert whose conflicts count": "INSERT INTO workflow_trace_log (trace_id) SELECT trace_id FROM incoming"
+    " ON CONFLICT DO NOTHING",
     "a lateral read": "SELECT * FROM workflow_trace_log AS s, LATERAL (SELECT w.span_id FROM workflow_trace_log w"
     " WHERE w.trace_id = s.trace_id LIMIT 1) AS first",
     "a lateral read that is grouped by something else": "SELECT * FROM workflow_trace_log AS s CROSS JOIN LATERAL ("
@@ -49,10 +55,10 @@ REFUSED = {
 
 TAKEN = {
     "the idempotent insert": "INSERT INTO workflow_trace_log (trace_id) SELECT trace_id FROM incoming"
-    " ON CONFLICT DO NOTHING",
+    " ON CONFLICT DO NOTHING RETURNING 1",
     "an upsert by the whole key": "INSERT INTO workflow_trace_log AS s (trace_id) SELECT trace_id FROM incoming"
     " ON CONFLICT (trace_id, span_id, start_time_ms) DO UPDATE SET duration_ms = excluded.duration_ms"
-    " WHERE s.duration_ms IS NULL",
+    " WHERE s.duration_ms IS NULL RETURNING 1",
     "counting into a local table": "INSERT INTO duration_histograms (dimension_type, count) SELECT span_type, count(*)"
     " FROM workflow_trace_log AS s GROUP BY 1",
     "a join of traces": "SELECT count(*) FROM workflow_trace_log AS c JOIN workflow_trace_log AS p"

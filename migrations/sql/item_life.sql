@@ -1,9 +1,8 @@
 -- Items of today's table get episodes and events: several rows of one fingerprint become one.
 DO $$
 BEGIN
-    IF NOT EXISTS (
-        SELECT FROM pg_attribute
-        WHERE attrelid = 'continuous_improvements'::regclass AND attname = 'resolution' AND NOT attisdropped
+    IF EXISTS (
+        SELECT FROM pg_attribute WHERE attrelid = 'continuous_improvements'::regclass AND attname = 'episode'
     ) THEN
         RETURN;
     END IF;
@@ -12,6 +11,8 @@ BEGIN
     DROP INDEX continuous_improvements_one_open, continuous_improvements_fingerprint;
     ALTER TABLE continuous_improvements
         DISABLE TRIGGER USER,
+        -- Unreleased versions lack it.
+        ADD COLUMN IF NOT EXISTS resolution text,
         DROP CONSTRAINT continuous_improvements_status_check,
         ADD COLUMN episode integer NOT NULL DEFAULT 1,
         ADD COLUMN status_since timestamptz NOT NULL DEFAULT now(),

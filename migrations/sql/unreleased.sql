@@ -41,9 +41,7 @@ ALTER TABLE dimension_p50
     ADD COLUMN IF NOT EXISTS p_value double precision,
     ADD COLUMN IF NOT EXISTS learned jsonb;
 
-ALTER TABLE continuous_improvements
-    ADD COLUMN IF NOT EXISTS resolution text CHECK (resolution IN ('fixed', 'noise', 'expected')),
-    ADD COLUMN IF NOT EXISTS closed_at timestamptz;
+ALTER TABLE continuous_improvements ADD COLUMN IF NOT EXISTS closed_at timestamptz;
 
 DO $$
 BEGIN

@@ -33,6 +33,7 @@ OBJECTS = (
     "tables/strategic_directives",
     "tables/directive_items",
     "tables/directive_events",
+    "tables/alert_outbox",
     "tables/duration_histograms",
     "tables/duration_histogram_days",
     "tables/duration_histogram_blocks",

@@ -14,7 +14,7 @@ from leo_telemetry_pipeline.settings import PREFIX, SETTINGS, Settings
 
 LABEL = "leo-telemetry.worker"
 URL_VARIABLES = (PREFIX + "DATABASE_URL", PREFIX + "DAGSTER_DATABASE_URL")
-TOKEN_VARIABLE = PREFIX + "SERVE_TOKEN"
+SECRET_VARIABLES = (PREFIX + "SERVE_TOKEN", PREFIX + "ALERT_URLS")
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _quoted(text: str) -> str:
 
 
 def _is_secret(name: str, value: str) -> bool:
-    return name == TOKEN_VARIABLE or (name in URL_VARIABLES and _has_password(value))
+    return name in SECRET_VARIABLES or (name in URL_VARIABLES and _has_password(value))
 
 
 def _has_password(url: str) -> bool:

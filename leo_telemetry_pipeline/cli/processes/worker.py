@@ -1,6 +1,7 @@
 """One-off worker: executes queued analyses without a daemon, for ``worker --once`` and the hook's child.
 
-Belongs here: one worker at a time per home, due maintenance, insights after analyses. Does not: the daemon (commands).
+Belongs here: one worker at a time per home, due maintenance, insights after analyses, alerts.
+Does not: the daemon (commands).
 """
 
 import fcntl
@@ -58,6 +59,7 @@ def _locked(settings: Settings, target: Target) -> int:
         if executed and not _is_queued(target):
             _follow(settings, target)
             signals.check()
+        _deliver(settings, target)
         return executed
     finally:
         os.close(lock)
@@ -94,6 +96,23 @@ def _follow(settings: Settings, target: Target) -> None:
         problem = " ".join(str(error).split())
     if problem:
         print(f"leo-telemetry: insights not computed: {problem}", file=sys.stderr)
+
+
+def _deliver(settings: Settings, target: Target) -> None:
+    """Deliver alerts, whose failure does not affect the analyses."""
+    from leo_telemetry_pipeline.actions import routine_alerts
+    from leo_telemetry_pipeline.delivery import channels, deliver
+
+    if not settings.enabled or not channels.configured(settings).usable:
+        return
+    try:
+        with closing(Database(target)) as connection:
+            routine_alerts.write(connection, settings, datetime.now(UTC))
+            problems = deliver.deliver_due(connection, settings, signals.check).errors
+    except (UserError, psycopg2.Error) as error:
+        problems = {"alerts": " ".join(str(error).split())}
+    for name, problem in problems.items():
+        print(f"leo-telemetry: alerts not delivered to {name}: {problem}", file=sys.stderr)
 
 
 def _is_queued(target: Target) -> bool:

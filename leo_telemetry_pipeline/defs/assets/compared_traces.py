@@ -13,7 +13,7 @@ from leo_telemetry_pipeline.defs.assets import history
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.dimension import Bottleneck, DaySample, Dimension
 from leo_telemetry_pipeline.store import trace_samples
-from leo_telemetry_pipeline.store.days import Window, after, midnight
+from leo_telemetry_pipeline.store.days import Window
 
 # Bottlenecks beyond this many are not compared.
 MOST = 100
@@ -46,33 +46,36 @@ def by_onset(analysis: Analysis, slow: Sequence[Bottleneck]) -> Iterator[Compare
 
 
 def _slow_traces(analysis: Analysis, slow: Sequence[Bottleneck], period: Window, most: int) -> Sampled:
-    days: dict[Dimension, list[DaySample]] = {}
-    for day in period.days:
-        _read_day(analysis, period, day, [each.dimension for each in slow], most, days)
-    return {each.dimension: sampling.slow_traces(days.get(each.dimension, ()), each, most) for each in slow}
+    days: dict[Dimension, list[DaySample]] = {each.dimension: [] for each in slow}
+    for of_day in _read_days(analysis, period, period.days, slow, most):
+        for name, sample in of_day.items():
+            days[name].append(sample)
+    return {each.dimension: sampling.slow_traces(days[each.dimension], each, most) for each in slow}
 
 
 def _normal_traces(analysis: Analysis, slow: Sequence[Bottleneck], period: Window, most: int) -> Sampled:
-    days: dict[Dimension, list[DaySample]] = {}
-    for day in sampling.in_order(period.days):
-        left = [each for each in slow if not sampling.has_enough(days.get(each.dimension, ()), each, most)]
+    days: dict[Dimension, list[DaySample]] = {each.dimension: [] for each in slow}
+    order, at_once = sampling.in_order(period.days), sampling.REFERENCE_DAYS
+    for number in range(0, len(order), at_once):
+        left = [each for each in slow if not sampling.has_enough(days[each.dimension], each, most)]
         if not left:
             break
-        _read_day(analysis, period, day, [each.dimension for each in left], most, days)
-    return {each.dimension: sampling.normal_traces(days.get(each.dimension, ()), each, most) for each in slow}
+        for of_day in _read_days(analysis, period, order[number : number + at_once], left, most):
+            for each in left:
+                if each.dimension in of_day and not sampling.has_enough(days[each.dimension], each, most):
+                    days[each.dimension].append(of_day[each.dimension])
+    return {each.dimension: sampling.normal_traces(days[each.dimension], each, most) for each in slow}
 
 
-def _read_day(
-    analysis: Analysis,
-    period: Window,
-    day: date,
-    names: Sequence[Dimension],
-    most: int,
-    days: dict[Dimension, list[DaySample]],
-) -> None:
-    of_day = replace(period, start=midnight(day)).up_to(after(day))
-    for name, sample in trace_samples.of_day(analysis.database, of_day, names, history.seen(analysis), most).items():
-        days.setdefault(name, []).append(sample)
+def _read_days(
+    analysis: Analysis, period: Window, days: Sequence[date], slow: Sequence[Bottleneck], most: int
+) -> list[dict[Dimension, DaySample]]:
+    """Return the samples of each day, in one query: on a cluster, each has to ask every shard."""
+    if not days:
+        return []
+    names = [each.dimension for each in slow]
+    read = trace_samples.of_days(analysis.database, period, days, names, history.seen(analysis), most)
+    return [read.get(day, {}) for day in days]
 
 
 def _forest(analysis: Analysis, period: Window, sampled: Sampled) -> Forest:

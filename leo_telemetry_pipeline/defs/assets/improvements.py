@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from leo_telemetry_pipeline.actions import findings
+from leo_telemetry_pipeline.actions import findings, routine_alerts
 from leo_telemetry_pipeline.analysis import bottlenecks as judging
 from leo_telemetry_pipeline.defs.assets.asset import analysis_asset
 from leo_telemetry_pipeline.defs.assets.bottlenecks import BOTTLENECKS
@@ -54,6 +54,7 @@ def continuous_improvements(
         run_id=analysis.run.run_id if analysis.run else None,
         dagster_run_id=analysis.dagster_run_id,
         errors=analysis.errors,
+        policy=routine_alerts.policy(analysis.settings),
     )
     analysis.progress.output_ref = output_ref
     yield dg.MaterializeResult(

@@ -4,7 +4,7 @@ Belongs here: possible blocks, making and deleting them, choosing those of a win
 Does not: contents of rows (bucket_counts), when a day is counted (histograms).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import NamedTuple
 
@@ -54,9 +54,9 @@ def choose(days: Sequence[date], made: Collection[Block]) -> tuple[list[Block], 
     return chosen, sorted(left)
 
 
-def forget(cursor: psycopg2.extensions.cursor, day: date) -> None:
-    """Delete the blocks that contain a day; the caller holds its lock."""
-    firsts, sizes = zip(*around(day), strict=True)
+def forget(cursor: psycopg2.extensions.cursor, days: Iterable[date]) -> None:
+    """Delete the blocks that contain one of some days; the caller holds their locks."""
+    firsts, sizes = zip(*{block for day in days for block in around(day)}, strict=True)
     for table in ("duration_histogram_blocks", "duration_histogram_blocks_made"):
         cursor.execute(
             f"DELETE FROM {table} WHERE (first_day, days) IN (SELECT * FROM unnest(%s::date[], %s::integer[]))",
@@ -110,7 +110,7 @@ def make(database: Database, first: date, last: date, types: Sequence[str], fenc
     number = 0
     for block, of_types in missing(counted, made, first, last).items():
         with database.transaction() as cursor:
-            lock(cursor, block.first, block.days)
+            lock(cursor, block.all_days)
             number += _make(cursor, block, of_types)
             if fence is not None:
                 fence(cursor)

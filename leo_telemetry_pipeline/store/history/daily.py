@@ -13,7 +13,7 @@ import numpy as np
 
 from leo_telemetry_pipeline.daily_rows import Rows
 from leo_telemetry_pipeline.dimension import Dimension
-from leo_telemetry_pipeline.store import folded_names, shared_names, thresholds
+from leo_telemetry_pipeline.store import dimension_attributes, folded_names, shared_names, thresholds
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimensions import OBSERVED, observations, types_to_judge
 from leo_telemetry_pipeline.store.history import span_counts, staleness, uncounted_days
@@ -182,10 +182,10 @@ def queue_share(database: Database, window: Window, dimension: Dimension, seen: 
         f"""
         SELECT day, sum(queue_wait_ms)::float8, sum(coalesce(fine_ms, judged_ms)) FROM ({sql}) AS o {OBSERVED}
         WHERE dimension_key = %(key)s
-          AND NOT EXISTS (SELECT FROM telemetry_sealed_days AS s WHERE s.day = o.day AND s.dropped_at IS NOT NULL)
+          AND NOT day = ANY(%(dropped)s::date[])
         GROUP BY 1 HAVING count(queue_wait_ms) > 0
         """,
-        parameters | window.parameters() | {"key": dimension[1]},
+        parameters | window.parameters() | {"key": dimension[1], "dropped": dimension_attributes.dropped(database)},
     )
     return {day: waited / (waited + worked) if waited else 0.0 for day, waited, worked in sorted(rows)}
 

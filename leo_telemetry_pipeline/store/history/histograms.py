@@ -8,17 +8,18 @@ Bucket i holds durations d in ms with GAMMA**(i-1) < d <= GAMMA**i, ZERO_BUCKET 
 0.5 % (Masson, Rim and Lee, "DDSketch", VLDB 2019).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 
 import psycopg2.extensions
+from psycopg2.extras import execute_values
 
 from leo_telemetry_pipeline.daily_rows import ZERO_BUCKET
 from leo_telemetry_pipeline.dimension import OTHER_KEYS
 from leo_telemetry_pipeline.store import folded_names
-from leo_telemetry_pipeline.store.days import whole
+from leo_telemetry_pipeline.store.days import Window, after, midnight, whole
 from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, OBSERVED, observations, types_among, types_to_judge
-from leo_telemetry_pipeline.store.history import blocks, open_counts, span_counts
+from leo_telemetry_pipeline.store.history import blocks, open_counts, span_counts, uncounted_days
 from leo_telemetry_pipeline.store.history.open_counts import Open
 from leo_telemetry_pipeline.store.history.span_counts import ALL_TYPES
 from leo_telemetry_pipeline.store.history.watermark import Fence, lock, now, watermark
@@ -91,7 +92,7 @@ def by_hashes(cursor: psycopg2.extensions.cursor) -> None:
 
     The planner overestimates the lookup of handoffs so much that sorting and hashing appear to cost the same.
     """
-    cursor.execute("SELECT set_config('enable_sort', 'off', true)")
+    cursor.execute("SET LOCAL enable_sort = off")
 
 
 def rebuild(
@@ -103,24 +104,42 @@ def rebuild(
     *,
     part_day: datetime | None = None,
 ) -> int:
-    """Recount days, one transaction per day; return how many rows were written.
+    """Recount days, small ones together in one transaction; return how many rows were written.
 
     The day that contains the moment ``part_day`` is counted only up to that moment. ``fence`` is called last in each
     transaction, and raises if the caller may no longer write.
     """
-    written, bound = 0, now(database)
-    for day in days:
-        with database.transaction() as cursor:
-            lock(cursor, day)
-            # Take the watermark first: spans committed by now are counted; all others are younger than the watermark.
-            complete_before = watermark(cursor, bound)
-            _, sealed_before = _last_part(cursor, day)
-            until = part_day if part_day is not None and part_day.date() == day else None
-            still_open = open_counts.of_day(cursor, day, sealed_before)
-            written += _count(cursor, day, types, seen, 0, (sealed_before, None), until)
-            _note(cursor, day, types, complete_before, until, still_open)
-            if fence is not None:
-                fence(cursor)
+    part = part_day.date() if part_day is not None else None
+    bound = now(database)
+    written = sum(
+        _recount(database, batch, types, seen, bound, fence)
+        for batch in span_counts.batches(database, [day for day in days if day != part])
+    )
+    if part is not None and part in days:
+        written += _recount(database, [part], types, seen, bound, fence, part_day)
+    return written
+
+
+def _recount(
+    database: Database,
+    days: Sequence[date],
+    types: Sequence[str],
+    seen: Sequence[str],
+    bound: datetime,
+    fence: Fence | None,
+    until: datetime | None = None,
+) -> int:
+    with database.transaction() as cursor:
+        lock(cursor, days)
+        # Take the watermark first: spans committed by now are counted; all others are younger than the watermark.
+        complete_before = watermark(cursor, bound)
+        window = Window(midnight(days[0]), until or after(days[-1]))
+        pieces = list(uncounted_days.pieces(cursor, window, days))
+        still_open = open_counts.of_days(cursor, days, uncounted_days.sealed_before(cursor, days))
+        written = _count(cursor, days, types, seen, 0, pieces, is_partial=until is not None)
+        _note(cursor, types, complete_before, until, still_open)
+        if fence is not None:
+            fence(cursor)
     return written
 
 
@@ -132,17 +151,18 @@ def seal(database: Database, day: date) -> int | None:
     """
     bound = now(database)
     with database.transaction() as cursor:
-        lock(cursor, day)
+        lock(cursor, [day])
         sealed_before = watermark(cursor, bound)
         last, since = _last_part(cursor, day)
-        still_open = open_counts.of_day(cursor, day, sealed_before)
-        spans = span_counts.count_day(cursor, whole(day), last + 1, (since, sealed_before))
+        still_open = open_counts.of_days(cursor, [day], {day: sealed_before})
+        new, later = _piece(day, since, sealed_before), _piece(day, sealed_before, None)
+        spans = span_counts.count_days(cursor, [day], last + 1, [new])
         if not spans:
             return None
         types, seen = _types(cursor, day)
-        _count(cursor, day, types, seen, last + 1, (since, sealed_before), None, spans_counted=True)
-        _count(cursor, day, types, seen, 0, (sealed_before, None), None)
-        _note(cursor, day, types, sealed_before, None, still_open)
+        _count(cursor, [day], types, seen, last + 1, [new])
+        _count(cursor, [day], types, seen, 0, [later])
+        _note(cursor, types, sealed_before, None, still_open)
         cursor.execute(
             "INSERT INTO telemetry_sealed_days (day, part, sealed_before, spans) VALUES (%s, %s, %s, %s)",
             (day, last + 1, sealed_before, spans),
@@ -153,12 +173,16 @@ def seal(database: Database, day: date) -> int | None:
 def count_again(database: Database, day: date) -> None:
     """Recount a day for all its types."""
     with database.transaction() as cursor:
-        lock(cursor, day)
+        lock(cursor, [day])
         _, sealed_before = _last_part(cursor, day)
         # The meaning of a bare word depends on the span types of the day.
-        span_counts.count_day(cursor, whole(day), 0, (sealed_before, None))
+        span_counts.count_days(cursor, [day], 0, [_piece(day, sealed_before, None)])
         types, seen = _types(cursor, day)
     rebuild(database, [day], types, seen)
+
+
+def _piece(day: date, created_from: datetime | None, created_to: datetime | None) -> dict[str, object]:
+    return whole(day).parameters() | {"created_from": created_from, "created_to": created_to}
 
 
 def _last_part(cursor: psycopg2.extensions.cursor, day: date) -> tuple[int, datetime | None]:
@@ -169,7 +193,7 @@ def _last_part(cursor: psycopg2.extensions.cursor, day: date) -> tuple[int, date
 
 
 def _types(cursor: psycopg2.extensions.cursor, day: date) -> tuple[list[str], list[str]]:
-    seen = sorted(span_counts.span_types(cursor, day))
+    seen = sorted(span_counts.span_types(cursor, [day]))
     cursor.execute(
         "SELECT dimension_type FROM telemetry_thresholds WHERE is_active"
         " UNION SELECT dimension_type FROM duration_histograms WHERE day = %s",
@@ -180,52 +204,53 @@ def _types(cursor: psycopg2.extensions.cursor, day: date) -> tuple[list[str], li
 
 def _count(
     cursor: psycopg2.extensions.cursor,
-    day: date,
+    days: Sequence[date],
     types: Sequence[str],
     seen: Sequence[str],
     part: int,
-    created: tuple[datetime | None, datetime | None],
-    until: datetime | None,
+    pieces: Sequence[dict[str, object]],
     *,
-    spans_counted: bool = False,
+    is_partial: bool = False,
 ) -> int:
-    window = whole(day) if until is None else whole(day).up_to(until)
-    if not spans_counted and until is None:
-        span_counts.count_day(cursor, window, part, created)
+    """Replace one part of the history of days, whose spans are those of ``pieces``; return the number of rows."""
+    if not is_partial:
+        span_counts.count_days(cursor, days, part, pieces)
     cursor.execute(
-        "DELETE FROM duration_histograms WHERE day = %s AND part = %s AND dimension_type = ANY(%s)",
-        (day, part, list(types)),
+        "DELETE FROM duration_histograms WHERE day = ANY(%s) AND part = %s AND dimension_type = ANY(%s)",
+        (list(days), part, list(types)),
     )
-    if until is None:
+    if not is_partial:
         # Fast path: planning the statement takes longer than counting a small day, and a new home's days are empty.
-        types = types_among(types, span_counts.span_types(cursor, day, part))
+        types = types_among(types, span_counts.span_types(cursor, days, part))
         if not types:
             return 0
     sql, parameters = observations(types, seen, folded_names.read(cursor))
     by_hashes(cursor)
-    levels = ", ".join((MEDIAN, CENTER, TAIL) if until is None else ["NULL::float8"] * 3)
-    cursor.execute(
-        "INSERT INTO duration_histograms (day, dimension_type, dimension_key, project, part, count, sum_ms, min_ms,"
-        " max_ms, fine_count, buckets, counts, p50_ms, center, tail) SELECT day, dimension_type, dimension_key,"
-        f" project, %(part)s, count, sum_ms, min_ms, max_ms, fine_count, buckets, counts, {levels}"
-        f" FROM ({COUNTED.format(observations=sql)}) AS counted",
-        parameters | window.parameters() | {"part": part, "created_from": created[0], "created_to": created[1]},
-    )
-    return cursor.rowcount - _pool(cursor, day, part)
+    levels = ", ".join(["NULL::float8"] * 3 if is_partial else (MEDIAN, CENTER, TAIL))
+    written = 0
+    for piece in pieces:
+        cursor.execute(
+            "INSERT INTO duration_histograms (day, dimension_type, dimension_key, project, part, count, sum_ms, min_ms,"
+            " max_ms, fine_count, buckets, counts, p50_ms, center, tail) SELECT day, dimension_type, dimension_key,"
+            f" project, %(part)s, count, sum_ms, min_ms, max_ms, fine_count, buckets, counts, {levels}"
+            f" FROM ({COUNTED.format(observations=sql)}) AS counted",
+            parameters | piece | {"part": part},
+        )
+        written += cursor.rowcount
+    return written - _pool(cursor, days, part)
 
 
-def _pool(cursor: psycopg2.extensions.cursor, day: date, part: int) -> int:
-    """Pool the keys beyond MOST_KEYS of each type; return how many rows this saved."""
-    parameters: dict[str, object] = {"day": day, "part": part, "most_keys": MOST_KEYS, "other": OTHER_KEYS}
+def _pool(cursor: psycopg2.extensions.cursor, days: Sequence[date], part: int) -> int:
+    """Pool the keys beyond MOST_KEYS of each type and day; return how many rows this saved."""
+    parameters: dict[str, object] = {"part": part, "most_keys": MOST_KEYS, "other": OTHER_KEYS}
     cursor.execute(
-        "SELECT dimension_type FROM duration_histograms WHERE day = %(day)s AND part = %(part)s"
-        " GROUP BY 1 HAVING count(DISTINCT dimension_key) > %(most_keys)s",
-        parameters,
+        "SELECT day, dimension_type FROM duration_histograms WHERE day = ANY(%(days)s) AND part = %(part)s"
+        " GROUP BY 1, 2 HAVING count(DISTINCT dimension_key) > %(most_keys)s",
+        parameters | {"days": list(days)},
     )
     removed = 0
-    for (dimension_type,) in cursor.fetchall():
-        parameters["type"] = dimension_type
-        cursor.execute(_TAKEN_OUT, parameters)
+    for day, dimension_type in cursor.fetchall():
+        cursor.execute(_TAKEN_OUT, parameters | {"day": day, "type": dimension_type})
         for rows, *row in cursor.fetchall():
             cursor.execute(
                 "INSERT INTO duration_histograms (day, dimension_type, dimension_key, project, part, count, sum_ms,"
@@ -260,27 +285,32 @@ FROM removed JOIN arrays USING (project) GROUP BY project, arrays.buckets, array
 
 def _note(
     cursor: psycopg2.extensions.cursor,
-    day: date,
     types: Sequence[str],
     complete_before: datetime,
     until: datetime | None,
-    still_open: Open,
+    still_open: Mapping[date, Open],
 ) -> None:
-    blocks.forget(cursor, day)
-    cursor.execute(
+    blocks.forget(cursor, still_open)
+    execute_values(
+        cursor,
         """
         INSERT INTO duration_histogram_days
-            (day, dimension_type, complete_before, counted_until, open_spans, open_nearby, looked_at)
-        SELECT %s, dimension_type, %s, %s, %s, %s::uuid[], %s FROM unnest(%s) AS dimension_type
+            (day, dimension_type, complete_before, counted_until, open_spans, open_nearby, looked_at) VALUES %s
         ON CONFLICT (day, dimension_type) DO UPDATE
         SET complete_before = excluded.complete_before, counted_until = excluded.counted_until, is_stale = false,
             open_spans = excluded.open_spans, open_nearby = excluded.open_nearby, looked_at = excluded.looked_at
         """,
-        (day, complete_before, until, still_open.spans, still_open.nearby, still_open.looked_at, [*types, ALL_TYPES]),
+        [
+            (day, dimension_type, complete_before, until, open_.spans, open_.nearby, open_.looked_at)
+            for day, open_ in still_open.items()
+            for dimension_type in dict.fromkeys([*types, ALL_TYPES])
+        ],
+        template="(%s, %s, %s, %s::timestamptz, %s, %s::uuid[], %s)",
+        page_size=1_000,
     )
 
 
 def forget_day(cursor: psycopg2.extensions.cursor, day: date) -> None:
     """Mark a day as uncounted; its sealed parts remain."""
-    blocks.forget(cursor, day)
+    blocks.forget(cursor, [day])
     cursor.execute("DELETE FROM duration_histogram_days WHERE day = %s", (day,))

@@ -14,8 +14,9 @@ import psycopg2.extensions
 
 from leo_telemetry_pipeline.dimension import OTHER_KEYS, Dimension
 from leo_telemetry_pipeline.store import folded_names
+from leo_telemetry_pipeline.store.days import started_on
 from leo_telemetry_pipeline.store.dimensions import GLOBAL, NAMED_SPANS
-from leo_telemetry_pipeline.store.history import blocks, uncounted_days
+from leo_telemetry_pipeline.store.history import blocks
 from leo_telemetry_pipeline.store.history.watermark import Fence, lock
 from leo_telemetry_pipeline.store.name_templates import MAY_HOLD_IDS, Folds, template
 from leo_telemetry_pipeline.store.server.database import Database
@@ -94,7 +95,7 @@ def decide(database: Database, days: Sequence[date], fence: Fence | None = None)
 def _found(database: Database, days: Sequence[date], known: Folds) -> dict[Dimension, list[NameUse]]:
     if not days:
         return {}
-    rows = database.rows(_USES.format(days=uncounted_days.condition(days)), {"most": MOST_NAMES})
+    rows = database.rows(_USES.format(days=started_on(days)), {"most": MOST_NAMES})
     uses = {
         (use.span_type, use.name): use
         for row in rows
@@ -213,6 +214,6 @@ def _mark_stale(
         },
     )
     for (day,) in cursor.fetchall():
-        lock(cursor, day)
+        lock(cursor, [day])
         cursor.execute("UPDATE duration_histogram_days SET is_stale = true WHERE day = %s", (day,))
-        blocks.forget(cursor, day)
+        blocks.forget(cursor, [day])

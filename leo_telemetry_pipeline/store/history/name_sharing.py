@@ -12,8 +12,8 @@ from datetime import date
 
 from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.store import folded_names, shared_names
+from leo_telemetry_pipeline.store.days import started_on
 from leo_telemetry_pipeline.store.dimensions import keyed_spans
-from leo_telemetry_pipeline.store.history import uncounted_days
 from leo_telemetry_pipeline.store.history.watermark import Fence
 from leo_telemetry_pipeline.store.server.database import Database
 
@@ -58,7 +58,7 @@ def decide(database: Database, days: Sequence[date], fence: Fence | None = None)
         return False
     known = shared_names.of(database)
     folds = folded_names.of(database)
-    newest = uncounted_days.condition(sorted(days)[-DAYS:])
+    newest = started_on(sorted(days)[-DAYS:])
     rows = database.rows(
         f"""
         SELECT key, coalesce(service, ''), coalesce(kind, ''), count(*) FROM (

@@ -7,15 +7,15 @@ Open spans are counted because a plain SQL UPDATE may complete a span without ch
 table has no triggers. The count reads the partial index on open spans.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import groupby
 
 import psycopg2.extensions
 
-from leo_telemetry_pipeline.store.days import after, midnight, milliseconds, whole
-from leo_telemetry_pipeline.store.dimensions import REACH_MS, REACHING
+from leo_telemetry_pipeline.store.days import after, midnight, milliseconds, started_on
+from leo_telemetry_pipeline.store.dimensions import DAY_OF, REACH_MS, REACHING
 from leo_telemetry_pipeline.store.ends import WITHOUT_END
 
 CountedAt = tuple[date, datetime]
@@ -39,37 +39,47 @@ class _CountedDay:
     since: datetime | None
 
 
-def of_day(cursor: psycopg2.extensions.cursor, day: date, since: datetime | None) -> Open:
-    """Return the open spans that affect a day, without those in its sealed parts, which end at ``since``.
+def of_days(
+    cursor: psycopg2.extensions.cursor, days: Sequence[date], since: Mapping[date, datetime]
+) -> dict[date, Open]:
+    """Return the open spans that affect each day, without those in its sealed parts, which end at ``since``.
 
-    Call it before counting the day: a span completed in between then causes one recount too many, not one too few.
+    Call it before counting the days: a span completed in between then causes one recount too many, not one too few.
     """
-    own = f"{_OF_THE_DAY} AND (%(since)s::timestamptz IS NULL OR s.created_at >= %(since)s)"
-    parameters = whole(day).parameters() | {"since": since, "reach": REACH_MS}
-    cursor.execute(f"SELECT s.start_time_ms FROM workflow_trace_log AS s WHERE {own} LIMIT 1", parameters)
-    if cursor.fetchone() is None:
-        # Fast path: linked spans need the partitions of two weeks, and most days of a new home are empty.
-        return Open(0, [], _clock(cursor))
-    cursor.execute(f"SELECT count(*) FROM workflow_trace_log AS s WHERE {WITHOUT_END} AND {own}", parameters)
-    [spans] = cursor.fetchone() or (0,)
+    own = f"({started_on(days)}) AND s.created_at >= {_OF_ITS_DAY.format('since')}"
+    parameters = {"first": _number(min(days)), "since": _by_day(days, since, _LONG_AGO)}
     cursor.execute(
-        f"SELECT s.trace_id::text, s.span_id::text FROM workflow_trace_log AS s WHERE {WITHOUT_END} AND {REACHING}"
-        " AND s.start_time_ms >= %(from_ms)s - %(reach)s AND s.start_time_ms < %(to_ms)s + %(reach)s"
-        f" AND NOT ({_OF_THE_DAY})",
-        parameters,
+        f"SELECT {DAY_OF}, count(*) FROM workflow_trace_log AS s WHERE {WITHOUT_END} AND {own} GROUP BY 1", parameters
+    )
+    spans = dict(cursor.fetchall())
+    cursor.execute(
+        f"SELECT s.trace_id::text, s.span_id::text, s.start_time_ms FROM workflow_trace_log AS s WHERE {WITHOUT_END}"
+        f" AND {REACHING} AND s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s",
+        _bounds(days, REACH_MS),
     )
     linked = cursor.fetchall()
-    traces: set[str] = set()
+    traces: dict[date, set[str]] = {}
     if linked:
         cursor.execute(
-            "SELECT s.trace_id::text FROM workflow_trace_log AS s"
-            f" WHERE s.trace_id = ANY(%(traces)s::uuid[]) AND {own} GROUP BY s.trace_id",
-            parameters | {"traces": list({trace for trace, _ in linked})},
+            f"SELECT {DAY_OF}, s.trace_id::text FROM workflow_trace_log AS s"
+            f" WHERE s.trace_id = ANY(%(traces)s::uuid[]) AND {own} GROUP BY 1, s.trace_id",
+            parameters | {"traces": list({trace for trace, _, _ in linked})},
         )
-        traces = {trace for (trace,) in cursor.fetchall()}
+        for day, trace in cursor.fetchall():
+            traces.setdefault(day, set()).add(trace)
     # The time is taken last, so that all spans counted above were stored by then.
     looked_at = _clock(cursor)
-    return Open(spans, sorted(span for trace, span in linked if trace in traces), looked_at)
+    nearby = {
+        day: sorted(span for trace, span, start in linked if trace in found and _is_near(day, start))
+        for day, found in traces.items()
+    }
+    return {day: Open(spans.get(day, 0), nearby.get(day, []), looked_at) for day in days}
+
+
+def _is_near(day: date, start_ms: int) -> bool:
+    """Return whether a span that started on another day may affect a day."""
+    own, near = _bounds([day], 0), _bounds([day], REACH_MS)
+    return near["from_ms"] <= start_ms < near["to_ms"] and not own["from_ms"] <= start_ms < own["to_ms"]
 
 
 def _clock(cursor: psycopg2.extensions.cursor) -> datetime:
@@ -123,29 +133,35 @@ def _linked_now(cursor: psycopg2.extensions.cursor, counted: Sequence[_CountedDa
 
 
 def _open_now(cursor: psycopg2.extensions.cursor, counted: Sequence[_CountedDay]) -> dict[date, int]:
-    by_day = {day.day: day for day in counted}
-    first = min(by_day)
-    # Arrays indexed by day, since local tables cannot be joined with distributed ones.
-    counts = [by_day.get(date.fromordinal(n)) for n in range(first.toordinal(), max(by_day).toordinal() + 1)]
+    days = [day.day for day in counted]
     cursor.execute(
         f"""
-        SELECT s.start_time_ms / 86400000 - %(first)s, count(*) FROM workflow_trace_log AS s
+        SELECT {DAY_OF}, count(*) FROM workflow_trace_log AS s
         WHERE {WITHOUT_END} AND s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
-          AND s.created_at < (%(looked_at)s::timestamptz[])[(s.start_time_ms / 86400000 - %(first)s)::integer + 1]
-          AND s.created_at >= (%(since)s::timestamptz[])[(s.start_time_ms / 86400000 - %(first)s)::integer + 1]
+          AND s.created_at < {_OF_ITS_DAY.format("looked_at")} AND s.created_at >= {_OF_ITS_DAY.format("since")}
         GROUP BY 1
         """,
-        _bounds(by_day, 0)
+        _bounds(days, 0)
         | {
-            "first": (first - date(1970, 1, 1)).days,
-            "looked_at": [day and day.open.looked_at for day in counts],
-            "since": [(day and day.since) or _LONG_AGO for day in counts],
+            "first": _number(min(days)),
+            "looked_at": _by_day(days, {day.day: day.open.looked_at for day in counted}, None),
+            "since": _by_day(days, {day.day: day.since for day in counted if day.since}, _LONG_AGO),
         },
     )
-    return {date.fromordinal(first.toordinal() + place): spans for place, spans in cursor.fetchall()}
+    return dict(cursor.fetchall())
 
 
-def _bounds(days: Collection[date], reach_ms: int) -> dict[str, object]:
+def _by_day(days: Collection[date], values: Mapping[date, datetime], other: datetime | None) -> list[datetime | None]:
+    """Return an array indexed by day, since local tables cannot be joined with distributed ones."""
+    ordinals = range(min(days).toordinal(), max(days).toordinal() + 1)
+    return [values.get(date.fromordinal(ordinal), other) for ordinal in ordinals]
+
+
+def _number(day: date) -> int:
+    return (day - date(1970, 1, 1)).days
+
+
+def _bounds(days: Collection[date], reach_ms: int) -> dict[str, int]:
     return {
         "from_ms": milliseconds(midnight(min(days))) - reach_ms,
         "to_ms": milliseconds(after(max(days))) + reach_ms,
@@ -153,4 +169,5 @@ def _bounds(days: Collection[date], reach_ms: int) -> dict[str, object]:
 
 
 _LONG_AGO = datetime(1, 1, 2, tzinfo=UTC)
-_OF_THE_DAY = "s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s"
+# The value of a span's day in an array of ``_by_day``.
+_OF_ITS_DAY = "(%({})s::timestamptz[])[(s.start_time_ms / 86400000 - %(first)s)::integer + 1]"

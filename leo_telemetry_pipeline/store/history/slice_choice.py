@@ -13,9 +13,8 @@ from datetime import date
 import psycopg2.extensions
 
 from leo_telemetry_pipeline.store import folded_names, name_slices, shared_names, thresholds
-from leo_telemetry_pipeline.store.days import DAY
+from leo_telemetry_pipeline.store.days import DAY, started_on
 from leo_telemetry_pipeline.store.dimensions import MOST_SLICES, NAMED_ASSETS, valued_spans
-from leo_telemetry_pipeline.store.history import uncounted_days
 from leo_telemetry_pipeline.store.history.span_counts import ALL_TYPES
 from leo_telemetry_pipeline.store.history.watermark import Fence
 from leo_telemetry_pipeline.store.name_templates import Slice
@@ -122,7 +121,7 @@ def decide(database: Database, days: Sequence[date], fence: Fence | None = None)
 
 
 def _examined(database: Database, newest: date) -> list[Values]:
-    condition = uncounted_days.condition([newest - n * DAY for n in range(DAYS)])
+    condition = started_on([newest - n * DAY for n in range(DAYS)])
     [(spans,)] = database.rows(f"SELECT count(*) FROM workflow_trace_log AS s WHERE {condition}")
     share = min(1.0, SAMPLED / max(spans, 1))
     folds = folded_names.of(database)

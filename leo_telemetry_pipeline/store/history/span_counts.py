@@ -6,12 +6,12 @@ Does not: when a day is counted, durations (histograms).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
 import psycopg2.extensions
 
-from leo_telemetry_pipeline.store.days import Window
-from leo_telemetry_pipeline.store.dimensions import COUNTS, TRACES
+from leo_telemetry_pipeline.store.days import Window, started_on
+from leo_telemetry_pipeline.store.dimensions import COUNTS, DAY_OF, TRACES
 from leo_telemetry_pipeline.store.history import uncounted_days
 from leo_telemetry_pipeline.store.server.database import Database
 
@@ -26,43 +26,61 @@ class SpanCount:
     timed_spans: int
 
 
+# Each statement on spans has a cost of its own, on a cluster per shard, so small days are counted together.
+SPANS_AT_ONCE = 200_000
 # Row of all types together, also in duration_histogram_days.
 ALL_TYPES = ""
 
 
-def count_day(
-    cursor: psycopg2.extensions.cursor, window: Window, part: int, created: tuple[datetime | None, datetime | None]
+def count_days(
+    cursor: psycopg2.extensions.cursor, days: Sequence[date], part: int, pieces: Sequence[dict[str, object]]
 ) -> int:
-    """Replace the counts of one part of a day; return its number of spans."""
-    parameters = window.parameters() | {"created_from": created[0], "created_to": created[1]}
-    parameters |= {"part": part, "day": window.start.date()}
-    cursor.execute("DELETE FROM workflow_trace_counts WHERE day = %(day)s AND part = %(part)s", parameters)
-    cursor.execute(
-        "INSERT INTO workflow_trace_counts (day, span_type, project, part, spans, timed_spans)"
-        f" SELECT day, span_type, project, %(part)s, spans, timed_spans FROM ({COUNTS}) AS counted",
-        parameters,
-    )
-    cursor.execute(
-        "INSERT INTO workflow_trace_counts (day, span_type, project, part, spans, timed_spans, traces)"
-        f" SELECT day, '', project, %(part)s, spans, timed_spans, traces FROM ({TRACES}) AS counted",
-        parameters,
-    )
+    """Replace the counts of one part of some days, whose spans are those of ``pieces``; return the number of spans."""
+    of_days: dict[str, object] = {"days": list(days), "part": part}
+    cursor.execute("DELETE FROM workflow_trace_counts WHERE day = ANY(%(days)s) AND part = %(part)s", of_days)
+    for piece in pieces:
+        cursor.execute(
+            "INSERT INTO workflow_trace_counts (day, span_type, project, part, spans, timed_spans)"
+            f" SELECT day, span_type, project, %(part)s, spans, timed_spans FROM ({COUNTS}) AS counted",
+            of_days | piece,
+        )
+        cursor.execute(
+            "INSERT INTO workflow_trace_counts (day, span_type, project, part, spans, timed_spans, traces)"
+            f" SELECT day, '', project, %(part)s, spans, timed_spans, traces FROM ({TRACES}) AS counted",
+            of_days | piece,
+        )
     cursor.execute(
         "SELECT coalesce(sum(spans), 0)::bigint FROM workflow_trace_counts"
-        " WHERE day = %(day)s AND part = %(part)s AND span_type = ''",
-        parameters,
+        " WHERE day = ANY(%(days)s) AND part = %(part)s AND span_type = ''",
+        of_days,
     )
     return (cursor.fetchone() or (0,))[0]
 
 
-def span_types(cursor: psycopg2.extensions.cursor, day: date, part: int | None = None) -> set[str]:
-    """Return the span types of a counted day, or of one part of it."""
+def span_types(cursor: psycopg2.extensions.cursor, days: Sequence[date], part: int | None = None) -> set[str]:
+    """Return the span types of counted days, or of one part of them."""
     cursor.execute(
-        "SELECT DISTINCT span_type FROM workflow_trace_counts WHERE day = %s AND span_type <> ''"
+        "SELECT DISTINCT span_type FROM workflow_trace_counts WHERE day = ANY(%s) AND span_type <> ''"
         " AND (%s::integer IS NULL OR part = %s)",
-        (day, part, part),
+        (list(days), part, part),
     )
     return {name for (name,) in cursor.fetchall()}
+
+
+def batches(database: Database, days: Sequence[date]) -> Iterator[list[date]]:
+    """Yield days in groups to count together, each with up to SPANS_AT_ONCE spans or of a single day."""
+    if len(days) < 2:
+        yield from ([day] for day in days)
+        return
+    rows = database.rows(f"SELECT {DAY_OF}, count(*) FROM workflow_trace_log AS s WHERE {started_on(days)} GROUP BY 1")
+    spans = dict(rows)
+    batch: list[date] = []
+    for day in sorted(days):
+        if batch and sum(spans.get(other, 0) for other in (*batch, day)) > SPANS_AT_ONCE:
+            yield batch
+            batch = []
+        batch.append(day)
+    yield batch
 
 
 def by_type_and_day(database: Database, window: Window, counted: Sequence[date] = ()) -> list[SpanCount]:

@@ -41,14 +41,14 @@ def mark_stale(database: Database, fence: Fence | None = None) -> None:
         touched = _touched(cursor, seen_before) if seen_before else {}
         ended = open_counts.fewer(cursor)
         for day in sorted({*touched, *(day for day, _ in ended)}):
-            lock(cursor, day)
+            lock(cursor, [day])
             cursor.execute(
                 "UPDATE duration_histogram_days SET is_stale = true"
                 " WHERE day = %s AND (complete_before <= %s OR looked_at = ANY(%s))",
                 (day, touched.get(day), [looked_at for of_day, looked_at in ended if of_day == day]),
             )
             if cursor.rowcount:
-                blocks.forget(cursor, day)
+                blocks.forget(cursor, [day])
         cursor.execute("UPDATE telemetry_upkeep SET history_seen_before = greatest(history_seen_before, %s)", (seen,))
         if fence is not None:
             fence(cursor)

@@ -1,13 +1,14 @@
 """Commit watermark: no span older than this can still arrive.
 
-Belongs here: the watermark, and the lock of a day. Does not: counting (histograms).
+Belongs here: the watermark, and the locks of days. Does not: counting (histograms).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
 
 import psycopg2.extensions
 
+from leo_telemetry_pipeline.store.server import distributed
 from leo_telemetry_pipeline.store.server.database import Database
 
 # Fence of a run: raises if the caller may no longer write. Called last in a transaction, since it locks the row of
@@ -34,20 +35,24 @@ def watermark(cursor: psycopg2.extensions.cursor, no_later_than: datetime) -> da
 
 
 def now(database: Database) -> datetime:
-    """Return the database's time."""
-    return database.rows("SELECT now()")[0][0]
+    """Return the database's time, from a transaction after which all older spans that are committed can be seen."""
+    with database.transaction() as cursor:
+        distributed.recover(cursor)
+        cursor.execute("SELECT now()")
+        [(moment,)] = cursor.fetchall()
+    return moment
 
 
-def lock(cursor: psycopg2.extensions.cursor, first: date, days: int = 1) -> None:
-    """Prevent others from counting consecutive days until the transaction ends.
+def lock(cursor: psycopg2.extensions.cursor, days: Iterable[date]) -> None:
+    """Prevent others from counting some days until the transaction ends.
 
     Concurrent counts would each delete the old rows, then conflict on the new ones. The lock timeout is long, since
     counting a large day takes long.
     """
     cursor.execute("SELECT set_config('lock_timeout', '300s', true)")
+    # Sorted, so that transactions that lock the same days cannot deadlock.
     cursor.execute(
-        "SELECT pg_advisory_xact_lock(hashtext('duration_histograms'), day)"
-        " FROM generate_series(%(first)s, %(first)s + %(days)s - 1) AS day",
-        {"first": first.toordinal(), "days": days},
+        "SELECT pg_advisory_xact_lock(hashtext('duration_histograms'), day) FROM unnest(%s) AS day",
+        (sorted(day.toordinal() for day in days),),
     )
     cursor.execute("SELECT set_config('lock_timeout', '20s', true)")

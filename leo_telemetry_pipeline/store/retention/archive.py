@@ -172,7 +172,8 @@ def _put_back(database: Database, batch: "pa.RecordBatch", archive_id: str) -> i
             f" SELECT {values} FROM unnest({arrays}) AS archived ({', '.join(_NAMES)})"
             # Set created_at too, since the sealed history has counted the complete span already.
             f" ON CONFLICT ({ends.KEY}) DO UPDATE SET {ends.FROM_EXCLUDED}, created_at = excluded.created_at"
-            f" WHERE {ends.WITHOUT_END} AND (excluded.duration_ms IS NOT NULL OR excluded.end_time_ms IS NOT NULL)",
+            f" WHERE {ends.WITHOUT_END} AND (excluded.duration_ms IS NOT NULL OR excluded.end_time_ms IS NOT NULL)"
+            f" {ends.STORED}",
             {name: _values(batch, name) for name in _NAMES},
         )
         new = cursor.rowcount

@@ -10,6 +10,7 @@ from datetime import date, datetime
 import psycopg2.extensions
 
 from leo_telemetry_pipeline.store.days import DAY, whole
+from leo_telemetry_pipeline.store.server import distributed
 from leo_telemetry_pipeline.store.server.database import Database
 
 TABLE = "workflow_trace_log"
@@ -19,7 +20,7 @@ PATIENCE_S = 5
 
 _OF_A_DAY = "start_time_ms >= %(from_ms)s AND start_time_ms < %(to_ms)s"
 _ATTACHED = (
-    "SELECT c.relname, pg_total_relation_size(c.oid) FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid"
+    "SELECT c.relname, {size}(c.oid) FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid"
     f" WHERE i.inhparent = '{TABLE}'::regclass"
 )
 # Columns of the table itself, including those added by its users.
@@ -46,7 +47,10 @@ def in_range(today: date, keep_days: int) -> list[date]:
 def attached(database: Database) -> dict[date, int]:
     """Return the size of each day's partition in bytes, including indexes."""
     sizes = {}
-    for name, size in database.rows(_ATTACHED):
+    with database.transaction() as cursor:
+        cursor.execute(_ATTACHED.format(size=distributed.size_function(cursor)))
+        rows = cursor.fetchall()
+    for name, size in rows:
         if digits := re.fullmatch(TABLE + r"_(\d{8})", name):
             sizes[datetime.strptime(digits[1], "%Y%m%d").date()] = size  # noqa: DTZ007  # a day has no time zone
     return sizes
@@ -79,6 +83,7 @@ def move(database: Database, day: date) -> int:
         name, window = name_of(day), whole(day).parameters()
         cursor.execute(f"CREATE TABLE {name} (LIKE {TABLE} INCLUDING ALL)")
         cursor.execute("SELECT telemetry_close_table(%s)", (name,))
+        distributed.join(cursor, name)
         cursor.execute(_COLUMN_LIST)
         [(columns,)] = cursor.fetchall()
         cursor.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {DEFAULT} WHERE {_OF_A_DAY}", window)
@@ -97,7 +102,8 @@ def drop(cursor: psycopg2.extensions.cursor, day: date) -> int:
 
     The caller holds off writers in the same transaction. Raises Busy if another maintenance run has dropped it.
     """
-    cursor.execute(f"{_ATTACHED} AND c.relname = %s", (name_of(day),))
+    attached_as = _ATTACHED.format(size=distributed.size_function(cursor))
+    cursor.execute(f"{attached_as} AND c.relname = %s", (name_of(day),))
     partition = cursor.fetchone()
     if partition is None:
         # Deleting rows frees space only for other spans, so it counts as 0.

@@ -111,7 +111,7 @@ def purge(database: Database, selection: Selection, on_day: Callable[[int], obje
         day = date(1970, 1, 1) + timedelta(days=number)
         with database.transaction() as cursor:
             # A concurrent count of this day would bring the deleted spans back.
-            lock(cursor, day)
+            lock(cursor, [day])
             deleted = _delete(
                 cursor,
                 selection,

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote, urlencode
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
-from leo_telemetry_pipeline.settings import PREFIX, unquoted
+from leo_telemetry_pipeline.setting_values import unquoted
+from leo_telemetry_pipeline.settings import PREFIX
 
 DAGSTER_URL_VARIABLE = PREFIX + "DAGSTER_DATABASE_URL"
 _EXAMPLE = "it looks like postgresql://user:password@host:5432/database"

@@ -34,8 +34,31 @@ SERVER_GONE = {
     "AdminShutdown",
     "CrashShutdown",
     "CannotConnectNow",
+    # A node of a cluster.
+    "ConnectionFailure",
     "DatabaseAway",
 }
+
+# Settings of each transaction, and whether the server is the coordinator of a Citus cluster.
+_SETTINGS = """
+SELECT to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL,
+       set_config('statement_timeout', %s, true), set_config('lock_timeout', '20s', true),
+       set_config('idle_in_transaction_session_timeout', '20s', true),
+       set_config('client_connection_check_interval', '1s', true), set_config('timezone', 'UTC', true),
+       -- The driver parses only these styles; a role, a database or PGDATESTYLE may set others.
+       set_config('datestyle', 'ISO', true), set_config('intervalstyle', 'postgres', true),
+       -- JIT compiles each partition of a plan separately, which takes longer than our statements.
+       set_config('jit', 'off', true),
+       -- Our sorts fit in it; with the server's default they would spill to disk.
+       set_config('work_mem', '32MB', true),
+       -- The planner takes a day without statistics, such as one just imported, for small, and would use nested loops.
+       set_config('enable_nestloop', 'off', true)
+"""
+# The same for workers of a cluster. Citus passes on only SET, and with it the whole text: it must see a single one.
+_OF_WORKERS = """
+SET LOCAL timezone = 'UTC'; SET LOCAL jit = off; SET LOCAL work_mem = '32MB';
+SET LOCAL citus.propagate_set_commands = 'local'; SET LOCAL enable_nestloop = off
+"""
 
 
 class Target:
@@ -126,21 +149,9 @@ class Database:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
                 # Lock before the snapshot, so that rows are not moved to another partition meanwhile.
                 cursor.execute("LOCK TABLE ONLY workflow_trace_log IN ACCESS SHARE MODE")
-            cursor.execute(
-                "SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', '20s', true),"
-                " set_config('idle_in_transaction_session_timeout', '20s', true),"
-                " set_config('client_connection_check_interval', '1s', true), set_config('timezone', 'UTC', true),"
-                # The driver parses only these styles; a role, a database or PGDATESTYLE may set others.
-                " set_config('datestyle', 'ISO', true), set_config('intervalstyle', 'postgres', true),"
-                # JIT compiles each partition of a plan separately, which takes longer than our statements.
-                " set_config('jit', 'off', true),"
-                # Our sorts fit in it; with the server's default they would spill to disk.
-                " set_config('work_mem', '32MB', true),"
-                # The planner takes a day without statistics, such as one just imported, for small, and would use nested
-                # loops.
-                " set_config('enable_nestloop', 'off', true)",
-                (f"{max(1, int(seconds * 1000))}ms",),
-            )
+            cursor.execute(_SETTINGS, (f"{max(1, int(seconds * 1000))}ms",))
+            if cursor.fetchall()[0][0]:
+                cursor.execute(_OF_WORKERS)
             yield cursor
 
     def rows(self, sql: str, parameters: Any = None) -> list[tuple]:

@@ -12,6 +12,10 @@ from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.store.server.database import Database
 
 SPANS = "workflow_trace_log"
+# Each day's partition has all shards, and a statement visits all shards of its days, so Citus' own default of 32 would
+# be slow. Used unless citus.shard_count is set.
+SHARDS_PER_NODE = 4
+_IS_DISTRIBUTED = "SELECT count(*) FROM pg_dist_partition WHERE logicalrelid = %s::regclass"
 # Existing spans are copied to the workers in one transaction.
 _LONGEST_S = 86_400
 
@@ -38,15 +42,55 @@ def distribute(database: Database) -> Distributed:
     try:
         with database.transaction(seconds=_LONGEST_S) as cursor:
             _require_citus(cursor, shown)
-            cursor.execute("SELECT count(*) FROM pg_dist_partition WHERE logicalrelid = %s::regclass", (SPANS,))
+            cursor.execute(_IS_DISTRIBUTED, (SPANS,))
             now = not _one(cursor)
             if now:
+                cursor.execute("SELECT source <> 'default' FROM pg_settings WHERE name = 'citus.shard_count'")
+                if not _one(cursor):
+                    cursor.execute("SET LOCAL citus.shard_count = %s", (SHARDS_PER_NODE * max(1, _nodes(cursor)),))
                 cursor.execute("SELECT create_distributed_table(%s, 'trace_id')", (SPANS,))
-            cursor.execute("SELECT count(*) FROM pg_dist_node WHERE isactive AND shouldhaveshards")
-            return Distributed(now, _one(cursor))
+            return Distributed(now, _nodes(cursor))
     except psycopg2.Error as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{shown} could not distribute {SPANS} ({reason}); nothing was changed", NO_DATABASE) from None
+
+
+def is_distributed(cursor: psycopg2.extensions.cursor) -> bool:
+    """Return whether the span table is distributed."""
+    cursor.execute("SELECT to_regclass('pg_dist_partition') IS NOT NULL")
+    if not _one(cursor):
+        return False
+    cursor.execute(_IS_DISTRIBUTED, (SPANS,))
+    return bool(_one(cursor))
+
+
+def join(cursor: psycopg2.extensions.cursor, table: str) -> None:
+    """Distribute a new partition like the span table, if that is distributed, so that rows move only within nodes."""
+    if is_distributed(cursor):
+        cursor.execute("SELECT create_distributed_table(%s, 'trace_id', colocate_with => %s)", (table, SPANS))
+
+
+def size_function(cursor: psycopg2.extensions.cursor) -> str:
+    """Return the name of the SQL function for the size of a partition with its indexes."""
+    return "citus_total_relation_size" if is_distributed(cursor) else "pg_total_relation_size"
+
+
+def recover(cursor: psycopg2.extensions.cursor) -> None:
+    """On a cluster, finish commits that a worker missed while it was away, so that their spans can be seen.
+
+    Citus does so once a minute; a role without the right to do it relies on that.
+    """
+    cursor.execute(
+        "SELECT count(*) FROM pg_proc WHERE oid = to_regproc('pg_catalog.recover_prepared_transactions')"
+        " AND has_function_privilege(oid, 'EXECUTE')"
+    )
+    if _one(cursor):
+        cursor.execute("SELECT recover_prepared_transactions()")
+
+
+def _nodes(cursor: psycopg2.extensions.cursor) -> int:
+    cursor.execute("SELECT count(*) FROM pg_dist_node WHERE isactive AND shouldhaveshards")
+    return _one(cursor)
 
 
 def _require_citus(cursor: psycopg2.extensions.cursor, shown: str) -> None:

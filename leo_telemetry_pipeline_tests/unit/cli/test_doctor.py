@@ -10,9 +10,11 @@ import pytest
 from leo_telemetry_pipeline.cli.claude.installed_hooks import Hooks, SettingsFile
 from leo_telemetry_pipeline.cli.doctor import Facts, LocalFacts, judge, judge_without, look
 from leo_telemetry_pipeline.cli.verdicts import Verdict
+from leo_telemetry_pipeline.delivery.channels import Channels
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.spool.spool import Spool, folder_of, waiting
 from leo_telemetry_pipeline.store.intake import Notice
+from leo_telemetry_pipeline.store.outbox import Backlog
 from leo_telemetry_pipeline.store.server.dagster_home import QUEUE_SENSOR, Daemon
 from leo_telemetry_pipeline_tests.unit.cli.todays_runs import run
 
@@ -36,6 +38,8 @@ HEALTHY = Facts(
     removed=(),
     notices=(),
     folded=(),
+    backlog=Backlog(),
+    channels=Channels(),
     stale_after=timedelta(days=7),
     free=50_000_000_000,
     home="/home",
@@ -150,7 +154,9 @@ def test_the_query_for_quarantined_lines_is_shown() -> None:
 def test_the_other_parts_are_judged_without_a_database() -> None:
     """Lost: the spool fills the disk, but the doctor reports only the database."""
     hooks = Hooks((SettingsFile("s.json", ("leo-telemetry",), ("leo-telemetry, which is not on PATH",)),))
-    here = LocalFacts(enabled=False, free=1_000, home="/home", spooled=2, spool_refused=False, hooks=hooks)
+    here = LocalFacts(
+        enabled=False, free=1_000, home="/home", spooled=2, spool_refused=False, hooks=hooks, channels=Channels()
+    )
     verdicts = {verdict.name: verdict for verdict in judge_without(here, "start it")}
     assert list(verdicts) == ["switch", "database", "disk", "spool", "hook"]
     assert all(verdicts[name].remedy for name in ("switch", "database", "disk", "hook"))

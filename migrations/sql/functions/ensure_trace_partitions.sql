@@ -17,6 +17,8 @@ DECLARE
     of_day date;
     name text;
     from_ms bigint;
+    to_ms bigint;
+    held_ms bigint;
 BEGIN
     LOOP
         IF cardinality(missing) = 0 THEN
@@ -24,11 +26,21 @@ BEGIN
         END IF;
         BEGIN
             missing := ARRAY(
-                SELECT day FROM unnest(missing) AS day, extract(epoch FROM day::timestamp) AS s
-                WHERE to_regclass('workflow_trace_log_' || to_char(day, 'YYYYMMDD')) IS NULL AND NOT EXISTS (
-                    SELECT FROM workflow_trace_log_default AS d
-                    WHERE d.start_time_ms >= s::bigint * 1000 AND d.start_time_ms < s::bigint * 1000 + 86400000)
+                SELECT day FROM unnest(missing) AS day
+                WHERE to_regclass('workflow_trace_log_' || to_char(day, 'YYYYMMDD')) IS NULL ORDER BY day
             );
+            -- Skips from day to day. Citus accepts no subquery here that depends on a day.
+            of_day := missing[1];
+            LOOP
+                from_ms := extract(epoch FROM of_day::timestamp) * 1000;
+                to_ms := extract(epoch FROM missing[cardinality(missing)]::timestamp) * 1000 + 86400000;
+                SELECT min(d.start_time_ms) INTO held_ms FROM workflow_trace_log_default AS d
+                WHERE d.start_time_ms >= from_ms AND d.start_time_ms < to_ms;
+                EXIT WHEN held_ms IS NULL;
+                of_day := DATE '1970-01-01' + (held_ms / 86400000)::integer;
+                missing := array_remove(missing, of_day);
+                of_day := of_day + 1;
+            END LOOP;
             -- Rolled back to release the locks of this query, with which concurrent calls would deadlock.
             RAISE SQLSTATE 'LT001';
         EXCEPTION WHEN SQLSTATE 'LT001' THEN

@@ -18,8 +18,9 @@ BEGIN
         IF last_beat + interval '30 seconds' < least(clock_timestamp(), lost.deadline_at) THEN
             lost.status := 'FAILED';
             lost.reason_code := 'WORKER_LOST';
-            lost.error_detail := 'no heartbeat since ' || to_char(last_beat AT TIME ZONE 'UTC',
-                'YYYY-MM-DD HH24:MI:SS') || ' UTC: the process that ran the analysis is gone or stopped';
+            lost.error_detail := coalesce(lost.metadata->>'interrupted_by', 'no heartbeat since '
+                || to_char(last_beat AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
+                || ' UTC: the process that ran the analysis is gone or stopped');
         ELSE
             lost.status := 'TIMED_OUT';
             lost.reason_code := 'DEADLINE';

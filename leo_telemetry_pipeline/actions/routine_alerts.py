@@ -1,0 +1,72 @@
+"""Alerts that no analysis writes: the daily digest, and troubles of our own.
+
+Belongs here: reading what they depend on, and writing them to the outbox. Does not: deciding (alerts), SQL (store).
+"""
+
+from datetime import datetime, timedelta
+
+from leo_telemetry_pipeline.actions import alerts
+from leo_telemetry_pipeline.actions.alerts import Health, Policy, Slow
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import items, outbox, runs, spans
+from leo_telemetry_pipeline.store.items import Item
+from leo_telemetry_pipeline.store.runs import Run
+from leo_telemetry_pipeline.store.server.database import Database
+
+_FAILED = ("FAILED", "TIMED_OUT")
+# The newest runs, among which is one that has ended.
+_SEARCHED = 5
+
+
+def policy(settings: Settings) -> Policy:
+    """Return what people want to be told."""
+    after = settings.alert_remind_after
+    return Policy(
+        high=settings.alert_high,
+        critical=settings.alert_critical,
+        per_run=settings.alerts_per_run,
+        per_day=settings.alerts_per_day,
+        remind_after=timedelta(seconds=after) if after else None,
+    )
+
+
+def write(database: Database, settings: Settings, now: datetime) -> int:
+    """Write the digest and alerts about ourselves, if they are due; return how many are new."""
+    last, waiting = runs.last_succeeded(database), runs.waiting(database)
+    facts = Health(
+        now=now,
+        stale_after=timedelta(seconds=settings.stale_after),
+        newest_span=spans.newest(database),
+        succeeded_id=last.run_id if last else None,
+        succeeded_at=last.finished_at if last else None,
+        failed_reason=None if waiting else _failure(runs.latest(database, _SEARCHED)),
+    )
+    due = alerts.health(facts)
+    analysed = last.finished_at if last else None
+    if alerts.digest_is_due(now, settings.alert_digest, outbox.last_digest(database), analysed):
+        assert last is not None
+        slow = [_slow(one) for one in items.all_items(database) if one.is_active]
+        digest = alerts.digest(slow, last.window.end, f"{now:%Y-%m-%d}", policy(settings))
+        due += [digest] if digest else []
+    if not due:
+        return 0
+    with database.transaction() as cursor:
+        return outbox.write(cursor, due)
+
+
+def _failure(newest: list[Run]) -> str | None:
+    ended = next((run for run in newest if run.finished_at), None)
+    if ended is None or ended.status not in _FAILED:
+        return None
+    return f"{ended.reason_code}: {' '.join((ended.error_detail or 'no further details').split())}"[:300]
+
+
+def _slow(item: Item) -> Slow:
+    ratio = item.source_detail.get("ratio")
+    return Slow(
+        item_id=item.id,
+        name=":".join(item.dimension) if item.dimension else item.title,
+        status=item.status,
+        ratio=float(ratio) if isinstance(ratio, int | float) else None,
+        opened_at=item.opened_at,
+    )

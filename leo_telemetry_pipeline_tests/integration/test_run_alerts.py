@@ -1,0 +1,71 @@
+"""Alerts of analyses: written with the items, or not at all; delivered outside of the analysis."""
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from leo_telemetry_pipeline.actions import findings
+from leo_telemetry_pipeline.actions.routine_alerts import write
+from leo_telemetry_pipeline.analysis.bottlenecks import count_outcomes
+from leo_telemetry_pipeline.dimension import Bottleneck
+from leo_telemetry_pipeline.settings import PREFIX, Settings
+from leo_telemetry_pipeline.store import outbox, runs
+from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.server.database import Database
+from leo_telemetry_pipeline_tests.builders import analyse_queued, execute, new_id, one, queued, slow
+
+
+def kinds(db: Database) -> list[str]:
+    return [kind for (kind,) in db.rows("SELECT kind FROM alert_outbox ORDER BY number")]
+
+
+def test_an_analysis_writes_one_alert_per_new_item_and_repeats_none(db: Database, settings: Settings):
+    """Lost: nobody is told, or everybody is told again by each analysis."""
+    slow(db, "A", "B")
+    assert analyse_queued(db).status == "SUCCEEDED"
+    assert kinds(db) == ["new", "new"]
+    assert analyse_queued(db).status == "SUCCEEDED"
+    assert kinds(db) == ["new", "new"]
+    [alert] = [row for row in outbox.newest(db, 9) if "gate:B" in row.title]
+    assert alert.title == "Slow: gate:B is 11x its baseline"
+    assert alert.severity == "critical"
+
+
+def test_an_analysis_that_lost_its_row_writes_no_alert(db: Database, settings: Settings):
+    """Lost: people look for an item that was rolled back."""
+    mine, run_id = new_id(), queued(db)
+    assert runs.claim(db, run_id, mine, 900)[0] == "CLAIMED"
+    end = datetime(2026, 2, 9, tzinfo=UTC)
+    summary = findings.Summary(
+        (Bottleneck("gate", "A", 500.0, 100.0, "configured", 2.0, 10, ["t"]),),
+        count_outcomes([]) | {"bottleneck": 1}, 10, 10, "exact", {},
+    )  # fmt: skip
+    with suppress(runs.LostRun):
+        findings.conclude(
+            db, summary, Window(end.replace(day=2), end), run_id=run_id, dagster_run_id=new_id(), errors=[]
+        )
+    assert kinds(db) == []
+
+
+def test_analyses_that_fail_are_told_once(db: Database, settings: Settings):
+    """Lost: a pipeline that has failed for weeks."""
+    run_id = queued(db)
+    runs.fail_unlaunched(db, run_id, "no room")
+    execute(db, "UPDATE telemetry_analysis_runs SET status = 'CANCELLED' WHERE status = 'QUEUED'")
+    now = datetime.now(UTC)
+    write(db, settings, now)
+    write(db, settings, now)
+    assert [row.title for row in outbox.newest(db, 9)] == ["Analyses fail"]
+
+
+def test_a_failing_channel_does_not_touch_the_analysis(
+    db: Database, settings: Settings, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Lost: an analysis fails because a chat is down."""
+    monkeypatch.setenv(PREFIX + "ALERT_URLS", "webhook+https://169.254.169.254/x")
+    slow(db, "A")
+    run = analyse_queued(db)
+    assert (run.status, kinds(db)) == ("SUCCEEDED", ["new"])
+    assert one(db, "SELECT count(*) FROM continuous_improvements") == 1
