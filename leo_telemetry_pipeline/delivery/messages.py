@@ -1,7 +1,7 @@
 """Messages: an alert as text that people read, and as a document that programs read.
 
 Belongs here: wording. Names come from outside, so every text of a message is inert. Pure: no database, no clock.
-Does not: titles (actions.alerts), sending (channels).
+Does not: which events make alerts, sending (channels).
 """
 
 from collections.abc import Iterator, Mapping
