@@ -16,7 +16,6 @@ END = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 def put(db: Database, *keys: str, **more: Any) -> None:
-    facts: dict[str, Any] = {"kind": "new", "severity": "warning"} | more
     with db.transaction() as cursor:
         fields: dict[str, Any] = {"kind": "new", "severity": "warning"} | more
         outbox.write(cursor, [Alert(key=key, title=key, **fields) for key in keys])
