@@ -10,7 +10,7 @@ from contextlib import closing
 from datetime import timedelta
 
 import hypothesis
-from hypothesis import HealthCheck, given
+from hypothesis import given
 
 from benchmarks import generate
 from benchmarks.figures import Figure
@@ -44,7 +44,7 @@ def _orders(db: Database, seed: int, count: int) -> Figure:
     lives = []
 
     @hypothesis.seed(seed)
-    @hypothesis.settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @hypothesis.settings(max_examples=count, deadline=None, database=None, suppress_health_check=item_trials.CHECKS)
     @given(STEPS)
     def life(steps: list[Step]) -> None:
         lives.append(len(item_trials.live(db, steps)))

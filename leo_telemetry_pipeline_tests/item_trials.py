@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import psycopg2
+from hypothesis import HealthCheck
 from hypothesis import strategies as st
 
 from leo_telemetry_pipeline.actions import findings
@@ -26,6 +27,8 @@ CLOSED = ("RESOLVED", "ACCEPTED", "DISMISSED", "STALE")
 STATUSES = (*ACTIVE, *CLOSED)
 BASELINE_MS, SLOW_MS = 1000, 3000
 DAYS = 45
+# Each example is a series of analyses.
+CHECKS = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large)
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,25 @@ class Step:
 
 # Every life begins with an analysis that opens the item.
 _OPENING = Step("analysis", "bottleneck", DAYS - 8)
-STEPS = st.lists(
+_DAYS_AGO = st.integers(0, DAYS - 8)
+_ANALYSES = st.builds(Step, st.just("analysis"), st.sampled_from(["bottleneck", "ok", "none"]), _DAYS_AGO)
+_BY_COMMAND = st.builds(Step, st.just("person"), st.sampled_from(STATUSES), _DAYS_AGO)
+_BY_SQL = st.builds(Step, st.just("sql"), st.sampled_from(STATUSES), _DAYS_AGO)
+
+
+def _life(steps: list[Step], is_in_order: bool) -> list[Step]:
+    return [_OPENING, *(sorted(steps, key=lambda step: -step.days_ago) if is_in_order else steps)]
+
+
+# Half of the lives go forward in time. Plain SQL acts now, after which no analysis of the past changes anything.
+STEPS = st.builds(
+    _life,
     st.one_of(
-        st.builds(Step, st.just("analysis"), st.sampled_from(["bottleneck", "ok", "none"]), st.integers(0, DAYS - 8)),
-        st.builds(Step, st.sampled_from(["person", "sql"]), st.sampled_from(STATUSES), st.integers(0, DAYS - 8)),
+        st.lists(st.one_of(_ANALYSES, _ANALYSES, _BY_COMMAND), min_size=4, max_size=16),
+        st.lists(st.one_of(_ANALYSES, _BY_COMMAND, _BY_SQL), min_size=2, max_size=12),
     ),
-    min_size=2,
-    max_size=12,
-).map(lambda steps: [_OPENING, *steps])
+    st.booleans(),
+)
 
 
 def is_legal(before: str, after: str) -> bool:

@@ -16,9 +16,9 @@ END = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 def put(db: Database, *keys: str, **more: Any) -> None:
-    facts: dict[str, Any] = {"kind": "new", "severity": "warning"} | more
     with db.transaction() as cursor:
-        outbox.write(cursor, [Alert(**{"key": key, "title": key} | facts) for key in keys])
+        fields: dict[str, Any] = {"kind": "new", "severity": "warning"} | more
+        outbox.write(cursor, [Alert(key=key, title=key, **fields) for key in keys])
 
 
 def claimed(db: Database, *channels: str, quiet: bool = False) -> list[Claimed]:

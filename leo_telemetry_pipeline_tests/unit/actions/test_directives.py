@@ -22,7 +22,7 @@ def test_a_directive_says_what_to_change_by_how_much_and_how_that_is_verified():
     assert "Because of it, `phase:LEAD` took longer too." in made.description
     assert made.success_criteria[0] == {
         "criterion": "The P50 of `gate:GATE_PRD_REQUIRED` is at most 1.1s",
-        "measure": f"`leo-telemetry items show {ID}` says RESOLVED: the item is under its threshold in two analyses at"
+        "measure": f"`leo-telemetry items show {ID}` says RESOLVED: the item is under this limit in two analyses at"
         " least one day apart, each with enough new spans since the fix",
     }
     assert made.success_metrics[0] == {
