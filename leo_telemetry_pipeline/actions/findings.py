@@ -190,8 +190,10 @@ def _opened(
         elif items.move(cursor, step, draft):
             ids[draft.fingerprint] = item.id
         if opened := ids.get(draft.fingerprint):
-            known = (draft.source_detail[name] for name in _MEASURED)
-            seen.append(Occurrence(opened, run_id, item.episode + 1 if item else 1, window.end, *known, item_life.SLOW))
+            ratio, p50_ms, baseline_ms, count = (draft.source_detail[name] for name in _MEASURED)
+            episode = item.episode + 1 if item else 1
+            measured = (ratio, p50_ms, baseline_ms, count, item_life.SLOW)
+            seen.append(Occurrence(opened, run_id, episode, window.end, *measured))
     items.put_occurrences(cursor, seen)
 
 

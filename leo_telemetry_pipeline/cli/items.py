@@ -113,7 +113,8 @@ def _evidence(connection: Database, item: Item) -> item_markdown.Evidence:
     from leo_telemetry_pipeline.store import trace_samples
     from leo_telemetry_pipeline.store.history import daily
 
-    window = Window(*known["window"], known.get("project") or None)
+    start, end = known["window"]
+    window = Window(start, end, known.get("project") or None)
     seen = daily.scope(connection, window, [item.dimension[0]]).seen
     past = item_steps.read(connection, window, [item.dimension], TREND)
     slow = trace_samples.longest(connection, window, [item.dimension], seen, most=item_markdown.SLOW_TRACES)
