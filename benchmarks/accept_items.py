@@ -44,7 +44,7 @@ def _orders(db: Database, seed: int, count: int) -> Figure:
     lives = []
 
     @hypothesis.seed(seed)
-    @hypothesis.settings(max_examples=count, deadline=None, database=None, suppress_health_check=item_trials.CHECKS)
+    @hypothesis.settings(max_examples=count, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
     @given(STEPS)
     def life(steps: list[Step]) -> None:
         lives.append(len(item_trials.live(db, steps)))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import psycopg2
-from hypothesis import HealthCheck
 from hypothesis import strategies as st
 
 from leo_telemetry_pipeline.actions import findings
@@ -27,8 +26,6 @@ CLOSED = ("RESOLVED", "ACCEPTED", "DISMISSED", "STALE")
 STATUSES = (*ACTIVE, *CLOSED)
 BASELINE_MS, SLOW_MS = 1000, 3000
 DAYS = 45
-# Each example is a series of analyses.
-CHECKS = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large)
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ def test_no_order_of_events_makes_two_items_an_illegal_step_or_overrules_a_perso
     """Lost: trust in the word RESOLVED, and every decision that a later analysis undoes."""
     item_trials.insert_history(db)
 
-    @limits(max_examples=15, suppress_health_check=item_trials.CHECKS)
+    @limits(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
     @given(STEPS)
     def life(steps: list[Step]) -> None:
         item_trials.live(db, steps)
