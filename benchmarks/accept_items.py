@@ -10,7 +10,7 @@ from contextlib import closing
 from datetime import timedelta
 
 import hypothesis
-from hypothesis import given
+from hypothesis import HealthCheck, given
 
 from benchmarks import generate
 from benchmarks.figures import Figure

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import psycopg2
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
 from hypothesis import settings as limits
 
 from leo_telemetry_pipeline.store import items
