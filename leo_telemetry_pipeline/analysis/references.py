@@ -29,6 +29,9 @@ LATE_ERRORS = 2.5
 SHARE_LEAST = 1 / 45
 # Deviations are clipped to this many standard deviations before they change the reference.
 CLIP = 3.0
+# Lower for their products, or a few slow days in a row would be taken for autocorrelation; and the variance of normal
+# deviates that are clipped so.
+RHO_CLIP, RHO_VARIANCE = 1.5, 0.78
 # Deviations of the latest days are clipped where they are as improbable as this many under normal noise.
 MOST = 4.0
 RECENT_DAYS = 14
@@ -175,22 +178,29 @@ def forward(history: History, reference: Reference, guard: float = GUARD) -> Ref
 
 
 def _normal_from(history: History, reference: Reference, begin: int, end: int, guard: float = GUARD) -> np.ndarray:
-    """Return the level above which the reference must be for the two weeks after each day to be normal.
+    """Return the level above which the reference must be for the weeks around each day to be normal.
+
+    The two weeks after it, and the four around it: of the former alone, the last days of an incident are a small part.
+    """
+    at = np.arange(begin, end)
+    before, after = np.searchsorted(history.days, history.days[at] + [[-LATE_DAYS], [LATE_DAYS + 1]])
+    weight, x = history.quality**2, history.centers - history.centers[:1]
+    sums = np.array([np.append(0.0, np.cumsum(weight * of)) for of in (np.ones(len(x)), x, x**2)])
+    following = _least_level(sums[:, after] - sums[:, at + 1], after - at - 1, reference, guard)
+    around = _least_level(sums[:, after] - sums[:, before], after - before, reference, guard)
+    return np.maximum(following, around) + history.centers[:1]
+
+
+def _least_level(sums: np.ndarray, days: np.ndarray, reference: Reference, guard: float) -> np.ndarray:
+    """Return the level from which some days are normal, NaN without days; ``sums``: of weights, values, their squares.
 
     Their standard error is that of their own variance: the reference may not have seen the slower of two modes yet.
     """
-    last = np.searchsorted(history.days, history.days[begin:end] + LATE_DAYS, side="right") - 1
-    weight = history.quality**2
-    x = history.centers - history.centers[:1]
-    weights, means, squares = (
-        each[last] - each[begin:end] for each in (np.cumsum(weight * of) for of in (np.ones(len(x)), x, x**2))
-    )
-    # NaN, which no level is above, before a pause of two weeks.
-    weights[weights == 0] = np.nan
-    means = means / weights
-    variance = np.maximum(squares / weights - means**2, 0) / np.maximum(last - np.arange(begin, end) - 1, 1)
+    weights = np.where(days > 0, sums[0], np.nan)
+    means = sums[1] / weights
+    variance = np.maximum(sums[2] / weights - means**2, 0) / np.maximum(days - 1, 1)
     errors = np.sqrt(reference.factor(LATE_DAYS) * variance)
-    return means + history.centers[:1] - np.maximum(LATE_MOST * guard, LATE_ERRORS * errors)
+    return means - np.maximum(LATE_MOST * guard, LATE_ERRORS * errors)
 
 
 def _admitted(reference: Reference, center: float, p50: float, quality: float, previous: float) -> Reference:
@@ -202,11 +212,12 @@ def _admitted(reference: Reference, center: float, p50: float, quality: float, p
     # Not a loop: this runs for every day of every dimension.
     deviation = min(max(quality * (center - reference.level), -most), most)
     of_p50 = min(max(quality * (p50 - reference.p50), -most), most)
-    before = min(max(previous - reference.level, -most), most)
     variance = reference.sigma**2 + share * (deviation**2 * (1 - share) - reference.sigma**2)
     rho = reference.rho
     if not isnan(previous):
-        rho += share * (deviation * before / reference.sigma**2 + share - rho)
+        least = RHO_CLIP * reference.sigma
+        now, before = (min(max(one, -least), least) for one in (deviation, previous - reference.level))
+        rho += share * (now * before / (RHO_VARIANCE * reference.sigma**2) + share - rho)
     return Reference(
         reference.level + share * quality * deviation,
         reference.p50 + share * quality * of_p50,

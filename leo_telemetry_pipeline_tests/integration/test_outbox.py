@@ -16,9 +16,11 @@ END = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 def put(db: Database, *keys: str, **more: Any) -> None:
+    fields: list[dict[str, Any]] = [
+        {"key": key, "kind": "new", "severity": "warning", "title": key, **more} for key in keys
+    ]
     with db.transaction() as cursor:
-        fields: dict[str, Any] = {"kind": "new", "severity": "warning"} | more
-        outbox.write(cursor, [Alert(key=key, title=key, **fields) for key in keys])
+        outbox.write(cursor, [Alert(**each) for each in fields])
 
 
 def claimed(db: Database, *channels: str, quiet: bool = False) -> list[Claimed]:

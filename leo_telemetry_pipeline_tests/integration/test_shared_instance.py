@@ -119,11 +119,12 @@ def test_our_assets_do_not_share_names_with_those_of_others():
     assert keys
     assert {key.path[0] for key in keys} == {PREFIX}
     groups = {graph.get(key).group_name for key in keys}
-    assert groups == {f"leo_telemetry_{name}" for name in ("traces", "p50", "findings", "insights", "maintenance")}
+    of_ours = ("traces", "p50", "findings", "insights", "maintenance", "alerts")
+    assert groups == {f"leo_telemetry_{name}" for name in of_ours}
     repository = definitions.get_repository_def()
     jobs = [job.name for job in repository.get_all_jobs() if not job.name.startswith("__")]
     names = [*jobs, *(each.name for each in (*repository.sensor_defs, *repository.schedule_defs))]
-    assert len(names) == 8
+    assert len(names) == 10
     assert [name for name in names if not name.startswith("leo_telemetry_")] == []
 
 

@@ -36,6 +36,19 @@ def noise(series: int, days: int, seed: int = 1) -> np.ndarray:
     return 0.1 * np.random.default_rng(seed).standard_normal((series, days))
 
 
+def test_a_regression_that_returns_after_an_incident_is_found():
+    """Lost: work that was slow once may be slow again unnoticed, because its noise seems larger since."""
+    logs = noise(40, 28 + 10 + 28 + 7)
+    logs[:, 28:38] += np.log(3)
+    logs[:, 66:] += np.log(3)
+    found = []
+    for history in histories(logs):
+        reference = referred(history)
+        found.append(latest(history, reference).p_value <= references.P_MOST)
+    # In a few histories, the slow days look like a rhythm of the week.
+    assert np.mean(found) >= 0.8
+
+
 def test_a_reference_lags_a_drift_by_no_more_than_nine_weeks():
     """Lost: work that takes 10 % longer after a year alarms, because it is compared with last season."""
     drift = 0.0005 * np.arange(90)
