@@ -69,7 +69,7 @@ class Baseline(OfDimension):
 
     @property
     def noise_dismissals(self) -> int:
-        """Number of items of the dimension that were closed as noise."""
+        """Number of items of the dimension that were dismissed as noise."""
         return self.evidence.get("noise_dismissals", 0)
 
 

@@ -112,8 +112,8 @@ def enable(dimension_type: str, key: str | None) -> None:
 def accept(dimension_type: str, key: str, project: str | None) -> None:
     """Accept the current level of a dimension as its baseline.
 
-    A learned baseline rises only after this, or after an item of the dimension is closed as fixed or expected, no
-    matter how long the dimension stays slow.
+    A learned baseline rises only after this, or after an item of the dimension is accepted, no matter how long the
+    dimension stays slow.
     """
     _check(dimension_type, key)
     with connected() as connection:
