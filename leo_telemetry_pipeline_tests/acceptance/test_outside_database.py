@@ -242,7 +242,13 @@ def test_everything_works_on_an_outside_postgresql(home: Path, outside: Outside)
     ours = {name for schema, name in tables if schema == "public"}
     assert {name for name in ours if not name.startswith(("workflow_", "telemetry_", "duration_", "dimension_"))} == {
         "alembic_version",
+        "alert_outbox",
         "continuous_improvements",
+        "directive_events",
+        "directive_items",
+        "item_events",
+        "item_occurrences",
+        "strategic_directives",
     }
     # With an outside database, no embedded server is created.
     assert not (home / "database").exists()

@@ -57,7 +57,8 @@ class Cursor(psycopg2.extensions.cursor):
 
     def execute(self, sql, parameters=None):
         # Reads are not steps: a kill before a read leaves the same state as the last write.
-        if not sql.lstrip().startswith(("SELECT", "WITH")) or "ensure_trace_partitions" in sql:
+        text = sql.decode() if isinstance(sql, bytes) else sql
+        if not text.lstrip().startswith(("SELECT", "WITH")) or "ensure_trace_partitions" in text:
             self.wrote = True
             step()
         return super().execute(sql, parameters)
