@@ -218,7 +218,7 @@ class Servers:
 
     def _citus(self) -> Server:
         if not CITUS_URL:
-            # Not even in CI: there is no package of Citus to install.
+            # Skipped in CI, too: Citus is not in the package registries.
             pytest.skip(f"{CITUS_VARIABLE} names no Citus cluster (docs/deployment.md says how to put one up)")
         workers = run_alone(CITUS_URL, "SELECT nodename, nodeport FROM pg_dist_node WHERE shouldhaveshards")
         parts = urlsplit(CITUS_URL)

@@ -226,7 +226,7 @@ def _added(after: np.ndarray, before: np.ndarray) -> tuple[float, float]:
 
 
 def _explained(slow: Bottleneck, attributions: Mapping[Dimension, Attribution | None]) -> list[Part]:
-    """Return kind, key and share of a bottleneck's parts, largest first; a changed mix only if there is no other.
+    """Return kind, key and share of a bottleneck's parts, largest first; a changed mix only if it is the only part.
 
     Falls back to the parts of its gate or handoff, then to the bottleneck itself.
     """

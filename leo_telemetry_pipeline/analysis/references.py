@@ -19,8 +19,8 @@ from leo_telemetry_pipeline.analysis import noise, scan
 from leo_telemetry_pipeline.analysis.levels import SETTLED_DAYS, History
 from leo_telemetry_pipeline.dimension import Baseline
 
-# A day is admitted once this many days after it are known, and only if their mean is less than LATE_MOST of the guard,
-# or LATE_ERRORS of its own standard errors, above normal.
+# A day is admitted once this many days after it are known, and only if their mean, and that of the days as far around
+# it, is less than LATE_MOST of the guard, or LATE_ERRORS of its own standard errors, above normal.
 LATE_DAYS = 14
 GUARD = float(np.log(1.15))
 LATE_MOST = 0.75
@@ -178,9 +178,9 @@ def forward(history: History, reference: Reference, guard: float = GUARD) -> Ref
 
 
 def _normal_from(history: History, reference: Reference, begin: int, end: int, guard: float = GUARD) -> np.ndarray:
-    """Return the level above which the reference must be for the weeks around each day to be normal.
+    """Return the level above which the reference must be for the days after and around each day to be normal.
 
-    The two weeks after it, and the four around it: of the former alone, the last days of an incident are a small part.
+    The last days of an incident are only a small part of two weeks that begin with them.
     """
     at = np.arange(begin, end)
     before, after = np.searchsorted(history.days, history.days[at] + [[-LATE_DAYS], [LATE_DAYS + 1]])
@@ -192,9 +192,10 @@ def _normal_from(history: History, reference: Reference, begin: int, end: int, g
 
 
 def _least_level(sums: np.ndarray, days: np.ndarray, reference: Reference, guard: float) -> np.ndarray:
-    """Return the level from which some days are normal, NaN without days; ``sums``: of weights, values, their squares.
+    """Return the level above which the reference must be for some days to be normal, NaN without days.
 
-    Their standard error is that of their own variance: the reference may not have seen the slower of two modes yet.
+    ``sums``: of their weights, values and squares. Their standard error is that of their own variance: the reference may
+    not have seen the slower of two modes yet.
     """
     weights = np.where(days > 0, sums[0], np.nan)
     means = sums[1] / weights

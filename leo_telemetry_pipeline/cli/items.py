@@ -30,7 +30,7 @@ TREND = timedelta(days=56)
 
 @dataclass(frozen=True)
 class Step:
-    """A step that a person can make: its status, and what it means to whoever reads the answer."""
+    """A step that a person can make: the status that it leads to, and its effect, as the command reports it."""
 
     status: str
     means: str

@@ -228,7 +228,7 @@ def release(database: Database, alert_ids: Sequence[str]) -> None:
 
 
 def finish(database: Database, channels: Sequence[str]) -> None:
-    """Finish alerts that all channels have, since others are no longer configured."""
+    """Mark alerts as delivered that all configured channels have; other channels were removed since."""
     with database.transaction() as cursor:
         cursor.execute(
             "UPDATE alert_outbox SET delivered_at = clock_timestamp(), claimed_until = NULL"

@@ -1,4 +1,4 @@
-"""Alerts arrive at least once and in order, whatever fails and whoever is killed; names in them are inert."""
+"""Alerts arrive at least once and in order, even if channels fail and processes are killed; names in them are inert."""
 
 import csv
 import io

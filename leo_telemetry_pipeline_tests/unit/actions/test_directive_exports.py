@@ -126,7 +126,7 @@ def test_a_plan_has_each_section_once_and_its_steps_before_the_objectives():
 
 
 def test_a_text_that_sql_wrote_is_shown_without_terminal_commands():
-    """Lost: a directive's row could drive the terminal of whoever reads it."""
+    """Lost: a directive's row could drive the terminal of its readers."""
     hostile: Directive = directive(title="a\x1b[31m\nb", rationale="c\x07d\u202e")
     assert "\x1b" not in as_markdown(hostile)
     assert "\x07" not in as_markdown(hostile)

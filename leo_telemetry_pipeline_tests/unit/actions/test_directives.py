@@ -10,7 +10,7 @@ from leo_telemetry_pipeline_tests.directive_rules import broken_in_columns
 
 
 def test_a_directive_says_what_to_change_by_how_much_and_how_that_is_verified():
-    """Lost: whoever gets the work has to guess when it is done."""
+    """Lost: the person who gets the work has to guess when it is done."""
     made = draft([item()])
     assert made.title == "Make `gate:GATE_PRD_REQUIRED` fast again: it takes 3.5x as long as normal"
     assert made.description.startswith(

@@ -11,7 +11,7 @@ OPENING = Event(1, None, "OPEN", END, "system", "3.5x as long as normal", None, 
 
 
 def test_the_page_says_what_is_slow_since_when_why_and_what_to_do():
-    """Lost: whoever gets the ticket has to install the program to understand it."""
+    """Lost: a reader of the ticket has to install the program to understand it."""
     assert render(item(), [OPENING], EVIDENCE).splitlines() == [
         "# `subagent:DESIGN takes 3.5x as long as normal`",
         "",

@@ -1,4 +1,4 @@
--- Trigger: record each transition of an item in item_events, whoever makes it.
+-- Trigger: record each transition of an item in item_events, also one made by plain SQL.
 -- The setting leo_telemetry.transition, a JSON object, names actor, reason, run_id and effect.
 CREATE OR REPLACE FUNCTION telemetry_record_item() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
