@@ -194,8 +194,8 @@ def _normal_from(history: History, reference: Reference, begin: int, end: int, g
 def _least_level(sums: np.ndarray, days: np.ndarray, reference: Reference, guard: float) -> np.ndarray:
     """Return the level above which the reference must be for some days to be normal, NaN without days.
 
-    ``sums``: of their weights, values and squares. Their standard error is that of their own variance: the reference may
-    not have seen the slower of two modes yet.
+    ``sums``: of their weights, values and squares. Their standard error is that of their own variance: the reference
+    may not have seen the slower of two modes yet.
     """
     weights = np.where(days > 0, sums[0], np.nan)
     means = sums[1] / weights
