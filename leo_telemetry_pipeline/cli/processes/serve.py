@@ -33,7 +33,8 @@ def serve(host: str | None, port: int | None, quiet: bool) -> None:
     refuse_if_off(settings)
     host, port = host or settings.serve_host, port or settings.serve_port
     # Imported before anything is held, while a signal ends the process immediately.
-    from leo_telemetry_pipeline.web import app, server
+    from leo_telemetry_pipeline.web import server
+    from leo_telemetry_pipeline.web.site import Site
 
     with signals.recorded():
         opened = listening(settings, host, port, f"--port or {PREFIX}SERVE_PORT")
@@ -44,12 +45,9 @@ def serve(host: str | None, port: int | None, quiet: bool) -> None:
             logging.getLogger("leo_telemetry_pipeline").setLevel(logging.WARNING)
             if not quiet:
                 _say(settings, host, port)
-            server.run(
-                app.build_app(settings, target, host=host, away=away),
-                opened,
-                settings.serve_clients,
-                signals.end_requested,
-            )
+            is_local = listen.is_loopback(opened.getsockname())
+            site = Site(settings, target, host=host, is_local=is_local, away=away, shall_end=signals.end_requested)
+            server.run(site, opened, settings.serve_clients, signals.end_requested)
 
 
 @contextmanager
