@@ -1,6 +1,6 @@
-"""HTTP server of the receiver: uvicorn, with limits that it lacks: on the number of connections, and on their time.
+"""HTTP server of receiver and dashboard: uvicorn, with limits that it lacks: on the number of connections, and on their time.
 
-Belongs here: sockets, deadlines. Does not: handling requests (app), which connection is closed (connections).
+Belongs here: sockets, deadlines. Does not: handling requests (site), which connection is closed (connections).
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Who may see the dashboard, and who may act on it.
 
-Belongs here: tokens, the cookie that stands for one, the token of forms. Does not: which origins and hosts are accepted
-(web.guard), routes (app).
+Belongs here: tokens, the cookie that stands for one, the token of forms. Does not: routes (app), which origins
+and hosts are accepted (the guard).
 
 On loopback without tokens, everybody may do everything. Otherwise a client gives the read token or the act token, once
 in a form, or as `Authorization: Bearer` with each request. The token of spans (ingest) opens no page.

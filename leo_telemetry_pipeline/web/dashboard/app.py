@@ -1,7 +1,6 @@
 """Dashboard: the ASGI application.
 
-Belongs here: routes, headers, errors as pages, login. Does not: page models (overview, pages), who may do what
-(access).
+Belongs here: routes, headers, errors as pages, login. Does not: what a page shows, who may do what (access).
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Charts as SVG geometry, computed on the server.
 
-Belongs here: points and scales, as pure functions. Does not: reading values (pages), colours (style.css), the SVG text
-itself (templates).
+Belongs here: points and scales, as pure functions. Does not: reading values (pages), colours (the style sheet), the SVG
+text itself (the templates).
 """
 
 from collections.abc import Sequence

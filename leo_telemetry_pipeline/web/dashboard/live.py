@@ -1,6 +1,6 @@
 """Live stream of the dashboard, by server-sent events.
 
-Belongs here: one poll for all viewers, and their streams. Does not: what is read (overview), its text (templates).
+Belongs here: one poll for all viewers, and their streams. Does not: what is read (overview), its text (the templates).
 
 Each event carries the HTML of the parts that changed, and the version of runs, items and directives: a page that shows
 another version asks for itself again. A stream ends after less time than the server allows for a response; browsers

@@ -1,6 +1,6 @@
 """Overview: what is slow, since when, why, what is being done about it, and what runs now.
 
-Belongs here: the model of the page, and reading it. Does not: its live stream (live), its text (templates).
+Belongs here: the model of the page, and reading it. Does not: its live stream (live), its text (the templates).
 """
 
 from collections.abc import Mapping, Sequence
