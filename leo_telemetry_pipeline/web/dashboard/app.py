@@ -24,11 +24,15 @@ from leo_telemetry_pipeline.web.dashboard.access import Access
 from leo_telemetry_pipeline.web.dashboard.live import Live
 from leo_telemetry_pipeline.web.dashboard.overview import Minutes
 from leo_telemetry_pipeline.web.dashboard.page import Asked, Missing, Page, Refused, Step
+from leo_telemetry_pipeline.web.dashboard.pages import dimension, dimensions
 from leo_telemetry_pipeline.web.dashboard.reading import DatabaseGone, Reader
 from leo_telemetry_pipeline.web.dashboard.rendering import STATIC, render, static
 from leo_telemetry_pipeline.web.guard import AccessRules, OriginGuard
 
-PAGES: tuple[Page, ...] = ()
+PAGES: tuple[Page, ...] = (
+    Page("/dimensions", "dimensions.html", dimensions.read, "Dimensions"),
+    Page("/dimension", "dimension.html", dimension.read),
+)
 STEPS: tuple[Step, ...] = ()
 NAVIGATION = (("/", "Overview"), *((page.path, page.link) for page in PAGES if page.link))
 
