@@ -3,6 +3,7 @@
 Belongs here: the model of the page, and reading it. Does not: days (dimension_history), coordinates (dimension_charts).
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -60,9 +61,10 @@ class Apart:
 
 @dataclass(frozen=True)
 class Compared:
-    """The other side of a comparison: another dimension, or days before a date. ``comparison``: this against it."""
+    """The other side of a comparison: another dimension, or an earlier period. ``comparison``: this against it."""
 
     name: str
+    is_earlier: bool
     days: tuple[Day, ...]
     comparison: Comparison | None
 
@@ -97,6 +99,12 @@ class DimensionPage:
     def is_slow(self) -> bool:
         """Whether the last analysis found it slow."""
         return self.result is not None and self.result.outcome == "bottleneck"
+
+    @property
+    def command(self) -> str:
+        """Command that prints how it was judged."""
+        project = f" --project {shlex.quote(self.project)}" if self.project else ""
+        return f"leo-telemetry why {shlex.quote(self.name)}{project}"
 
     @property
     def days_compared(self) -> int:
@@ -187,18 +195,18 @@ def _compared(
     database: Database, asked: Asked, dimension: Dimension, history: DaysOfDimension, end: date, project: str | None
 ) -> Compared | None:
     name, before = _words(asked, "with"), _words(asked, "before")
-    if name:
-        other = dimension_history.read(database, _parsed(name), end, project)
-        days, until = other.days, end
-    elif before:
-        name, until = f"before {before}", _day(before)
-        other = dimension_history.read(database, dimension, until, project)
-        days = tuple(dimension_history.shifted(other.days, (end - until).days))
-    else:
+    if not name and not before:
         return None
+    until = end if name else _day(before)
+    other = dimension_history.read(database, _parsed(name) if name else dimension, until, project)
     this = history.part(end - COMPARED_DAYS * DAY, end)
     that = other.part(until - COMPARED_DAYS * DAY, until)
-    return Compared(name, days, compare.compare(that, this, GAMMA) if this and that else None)
+    return Compared(
+        name or f"before {until}",
+        not name,
+        tuple(dimension_history.shifted(other.days, (end - until).days)),
+        compare.compare(that, this, GAMMA) if this and that else None,
+    )
 
 
 def _unknown(database: Database, dimension: Dimension, project: str | None) -> str:

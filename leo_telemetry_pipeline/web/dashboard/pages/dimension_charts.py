@@ -9,7 +9,7 @@ from datetime import date
 
 from leo_telemetry_pipeline.actions.change_words import size
 from leo_telemetry_pipeline.actions.items import milliseconds
-from leo_telemetry_pipeline.analysis import distributions
+from leo_telemetry_pipeline.analysis import distributions, forecast
 from leo_telemetry_pipeline.dimension import DimensionResult
 from leo_telemetry_pipeline.store.days import DAY
 from leo_telemetry_pipeline.store.forecasts import Expected
@@ -41,7 +41,8 @@ class Band:
 class DailyChart:
     """P50 and P90 per day; lines are SVG point lists, levels are heights or None.
 
-    ``forecast``: area of the expected P50; ``days``: invisible boxes, one per day, whose titles are tooltips.
+    ``forecast``: area of the expected P50, of probability ``certainty``. ``days``: invisible boxes, one per day, whose
+    titles are tooltips.
     """
 
     axes: Axes
@@ -52,6 +53,7 @@ class DailyChart:
     threshold_y: float | None
     forecast: str
     forecast_line: tuple[str, ...]
+    certainty: float
     changes: tuple[Mark, ...]
     episodes: tuple[Band, ...]
     days: tuple[Band, ...]
@@ -101,6 +103,7 @@ def daily(
         axes.y(threshold) if threshold else None,
         axes.area(low, high) if ahead else "",
         (axes.area(middle, ()),) if ahead else (),
+        forecast.INTERVAL,
         tuple(
             Mark(round(axes.x((one.onset - first).days) - axes.step / 2, 1), f"{size(one)} since {one.onset}")
             for one in history.changes
