@@ -53,7 +53,15 @@ class Client:
                 answer.body += message["body"]
 
         sent = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
-        scope = {"type": "http", "method": method, "path": path, "headers": sent, "query_string": b""}
+        path, _, query = path.partition("?")
+        scope = {
+            "type": "http",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "headers": sent,
+            "query_string": query.encode(),
+        }
         await self._app(scope, receive, send)
         return answer
 

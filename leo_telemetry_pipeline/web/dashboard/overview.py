@@ -106,7 +106,7 @@ def read(database: Database, settings: Settings, minutes: "Minutes") -> Overview
     """Read the page of all projects."""
     live = read_live(database, settings, minutes)
     output = (live.health.last and live.health.last.output_ref) or {}
-    found = _by_cause(output.get("bottlenecks") or [])
+    found = by_cause(output.get("bottlenecks") or [])
     return Overview(
         live,
         tuple(_causes(database, live.health.last, found[:SHOWN])),
@@ -175,7 +175,7 @@ def _spooled(settings: Settings) -> int:
         return 0
 
 
-def _by_cause(bottlenecks: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], tuple[str, ...]]]:
+def by_cause(bottlenecks: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], tuple[str, ...]]]:
     """Return the bottlenecks that are causes, worst first, each with the names of those that it slows down."""
     members: dict[str, list[str]] = {}
     causes = []
@@ -194,7 +194,8 @@ def _by_cause(bottlenecks: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[st
             named.add(cause)
             causes.append(one)
     causes.sort(key=lambda one: -one["ratio"])
-    return [(one, tuple(members.get(one.get("cause") or _name(one), ()))) for one in causes]
+    slowed = [members.get(one.get("cause") or _name(one), []) for one in causes]
+    return [(one, tuple(name for name in of if name != _name(one))) for one, of in zip(causes, slowed, strict=True)]
 
 
 def _name(bottleneck: Mapping[str, Any]) -> str:
