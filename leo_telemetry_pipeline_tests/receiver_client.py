@@ -48,7 +48,8 @@ class Client:
         async def send(message: Any) -> None:
             if message["type"] == "http.response.start":
                 answer.status = message["status"]
-                answer.headers = {name.decode(): value.decode() for name, value in message["headers"]}
+                # Of several headers with one name, the first.
+                answer.headers = {name.decode(): value.decode() for name, value in reversed(message["headers"])}
             else:
                 answer.body += message["body"]
 
