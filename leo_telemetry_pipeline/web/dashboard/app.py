@@ -22,15 +22,15 @@ from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline.web.dashboard import overview
 from leo_telemetry_pipeline.web.dashboard.access import Access
 from leo_telemetry_pipeline.web.dashboard.live import Live
-from leo_telemetry_pipeline.web.dashboard.overview import Minutes
+from leo_telemetry_pipeline.web.dashboard.minutes import Minutes
 from leo_telemetry_pipeline.web.dashboard.page import Asked, Missing, Page, Refused, Step
 from leo_telemetry_pipeline.web.dashboard.reading import DatabaseGone, Reader
 from leo_telemetry_pipeline.web.dashboard.rendering import STATIC, render, static
 from leo_telemetry_pipeline.web.guard import AccessRules, OriginGuard
 
-PAGES: tuple[Page, ...] = ()
+PAGES: tuple[Page, ...] = (Page("/", "overview.html", overview.read, "Overview"),)
 STEPS: tuple[Step, ...] = ()
-NAVIGATION = (("/", "Overview"), *((page.path, page.link) for page in PAGES if page.link))
+NAVIGATION = tuple((page.path, page.link) for page in PAGES if page.link)
 
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
@@ -81,7 +81,6 @@ class _Site:
     def routes(self) -> list[Route]:
         """Return all routes."""
         return [
-            Route("/", self.overview),
             *(Route(page.path, self._shows(page)) for page in PAGES),
             *(Route(step.path, self._makes(step), methods=["POST"]) for step in STEPS),
             Route("/live", self.live),
@@ -89,12 +88,9 @@ class _Site:
             Route("/static/{version}/{name}", self.file),
         ]
 
-    async def overview(self, request: Request) -> Response:
-        return await self._page(request, "overview.html", lambda it: overview.read(it, self._settings, self._minutes))
-
     def _shows(self, page: Page) -> Callable:
         async def show(request: Request) -> Response:
-            asked = Asked(self._settings, request.path_params, dict(request.query_params))
+            asked = Asked(self._settings, self._minutes, request.path_params, dict(request.query_params))
             return await self._page(request, page.template, lambda database: page.read(database, asked))
 
         return show
@@ -108,7 +104,7 @@ class _Site:
             form = await _form(request)
             if not hmac.compare_digest(form.get("form_token", "").encode(), rights.form_token.encode()):
                 raise HTTPException(403, "This form is from another session: go back, reload the page, and try again")
-            asked = Asked(self._settings, request.path_params, dict(request.query_params), form)
+            asked = Asked(self._settings, self._minutes, request.path_params, dict(request.query_params), form)
             return RedirectResponse(await self._reader.read(step.make, asked), 303)
 
         return make

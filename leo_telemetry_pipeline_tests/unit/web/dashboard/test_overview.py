@@ -6,7 +6,7 @@ import pytest
 
 from leo_telemetry_pipeline.store import arrivals
 from leo_telemetry_pipeline.web.dashboard import overview
-from leo_telemetry_pipeline.web.dashboard.overview import Minutes
+from leo_telemetry_pipeline.web.dashboard.minutes import Minutes
 
 NOW = datetime(2026, 3, 1, 12, 30, 20, tzinfo=UTC)
 
