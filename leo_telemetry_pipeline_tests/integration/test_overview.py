@@ -1,5 +1,6 @@
 """Overview of the dashboard in this process, with a real database."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -140,3 +141,29 @@ def test_an_unknown_page_is_a_page(browser: Browser):
     page = browser.get("/nothing")
     assert (page.status, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert "There is no such page" in page.text
+
+
+def test_the_api_answers_the_model_of_the_page(browser: Browser, db: Database):
+    """Lost: scripts would read HTML, or a second version of the numbers."""
+    configure(db, "gate", None, 100, 2)
+    insert(db, spans_of("gate", "A", [1000] * 20))
+    analyse_queued(db)
+    answer = browser.get("/api/v1/overview")
+    assert answer.headers["content-type"] == "application/json"
+    [cause] = json.loads(answer.html)["causes"]
+    assert (cause["name"], cause["ratio"], cause["item"]["status"]) == ("gate:A", 10, "OPEN")
+    described = json.loads(browser.get("/api/v1/openapi.json").html)
+    assert "/api/v1/overview" in described["paths"]
+    assert set(cause) == set(described["components"]["schemas"]["Cause"]["properties"])
+
+
+def test_the_api_answers_problems_as_json(browser: Browser):
+    """Lost: a script that gets a page in place of an error."""
+    for path, headers, status in [
+        ("/api/v1/nothing", {}, 404),
+        ("/api/v1/overview", {"host": "evil.example"}, 403),
+        ("/api/v1/overview", {"origin": "http://evil.example"}, 403),
+    ]:
+        answer = browser.get(path, **headers)
+        assert answer.status == status
+        assert set(json.loads(answer.html)) == {"error"}

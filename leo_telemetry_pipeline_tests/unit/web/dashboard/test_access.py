@@ -30,7 +30,7 @@ def cookie_of(of: Access, role: str) -> str:
     response = Response()
     of.remember(response, role, is_https=True)
     header = response.headers["set-cookie"]
-    assert "HttpOnly" in header and "SameSite=lax" in header and "Secure" in header
+    assert {"HttpOnly", "SameSite=lax", "Secure"} <= {part.strip() for part in header.split(";")}
     return f"{COOKIE}={SimpleCookie(header)[COOKIE].value}"
 
 
