@@ -206,7 +206,8 @@ def parts(database: Database, run_id: str, dimension: Dimension, of_types: Seque
     rows = database.rows(
         f"SELECT {_P50}, {', '.join(_JUDGED)} FROM dimension_p50"
         " WHERE run_id = %(run_id)s::uuid AND dimension_type = ANY(%(types)s)"
-        " AND (starts_with(dimension_key, %(key)s || ':') OR starts_with(reverse(dimension_key), reverse(':' || %(key)s)))",
+        " AND (starts_with(dimension_key, %(key)s || ':')"
+        " OR right(dimension_key, length(%(key)s) + 1) = ':' || %(key)s)",
         {"run_id": run_id, "types": list(of_types), "key": dimension[1]},
     )
     return [_result(*row) for row in rows]

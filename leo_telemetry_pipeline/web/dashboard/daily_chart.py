@@ -25,11 +25,10 @@ class Tick:
 
 @dataclass(frozen=True)
 class Box:
-    """Rectangle over some days; ``day`` is the first."""
+    """Rectangle over some days."""
 
     x: float
     width: float
-    day: int
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Axes:
         first, last = max(0, first), min(self.days - 1, last)
         if first > last:
             return None
-        return Box(round(_LEFT + first * self.step, 1), round((last - first + 1) * self.step, 1), first)
+        return Box(self.before(first), round((last - first + 1) * self.step, 1))
 
     def lines(self, values: Sequence[float | None]) -> list[str]:
         """Return point lists of SVG lines, one per stretch of days with values."""
@@ -93,9 +92,13 @@ class Axes:
         # A single point draws nothing: make it a short line.
         return [" ".join(line) if len(line) > 1 else _short(line[0]) for line in stretches if line]
 
-    def area(self, low_ms: Sequence[tuple[float, float]], high_ms: Sequence[tuple[float, float]]) -> str:
-        """Return the point list of the area between two lines; each point is a day and a time."""
-        return " ".join(f"{self.x(day):g},{self.y(value):g}" for day, value in [*low_ms, *reversed(high_ms)])
+    def before(self, day: int) -> float:
+        """Return the position of the start of a day."""
+        return round(self.x(day) - self.step / 2, 1)
+
+    def points(self, line: Sequence[tuple[float, float]]) -> str:
+        """Return the point list of a line or area, whose points are a day and a time."""
+        return " ".join(f"{self.x(day):g},{self.y(value):g}" for day, value in line)
 
     def times(self) -> list[Tick]:
         """Return ticks of times: 1, 2 and 5 times powers of ten, fewer over many powers."""

@@ -7,18 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from leo_telemetry_pipeline.actions.change_words import size
 from leo_telemetry_pipeline.actions.items import milliseconds
-from leo_telemetry_pipeline.analysis import distributions, forecast
 from leo_telemetry_pipeline.dimension import DimensionResult
 from leo_telemetry_pipeline.store.days import DAY
 from leo_telemetry_pipeline.store.forecasts import Expected
-from leo_telemetry_pipeline.store.history.histograms import GAMMA
 from leo_telemetry_pipeline.store.item_episodes import Episode
-from leo_telemetry_pipeline.web.dashboard import daily_chart, distribution_chart
+from leo_telemetry_pipeline.web.dashboard import daily_chart
 from leo_telemetry_pipeline.web.dashboard.daily_chart import Axes, Box
-from leo_telemetry_pipeline.web.dashboard.distribution_chart import Bin, Steps
-from leo_telemetry_pipeline.web.dashboard.pages.dimension_history import Day, DaysOfDimension
+from leo_telemetry_pipeline.web.dashboard.pages.dimension_history import Day, LevelChange, values
+
+_Line = list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -41,106 +39,70 @@ class Band:
 class DailyChart:
     """P50 and P90 per day; lines are SVG point lists, levels are heights or None.
 
-    ``forecast``: area of the expected P50, of probability ``certainty``. ``days``: invisible boxes, one per day, whose
-    titles are tooltips.
+    ``other``: P50 of what it is compared with. ``forecast``: area of the expected P50, empty without. ``days``:
+    invisible boxes, one per day, whose titles are tooltips.
     """
 
     axes: Axes
-    p50: tuple[str, ...]
-    p90: tuple[str, ...]
-    other: tuple[str, ...]
+    p50: list[str]
+    p90: list[str]
+    other: list[str]
     baseline_y: float | None
     threshold_y: float | None
     forecast: str
-    forecast_line: tuple[str, ...]
-    certainty: float
-    changes: tuple[Mark, ...]
-    episodes: tuple[Band, ...]
-    days: tuple[Band, ...]
-    times: tuple[tuple[float, str], ...]
-    dates: tuple[tuple[float, date], ...]
-
-
-@dataclass(frozen=True)
-class DistributionChart:
-    """Spans now beside those of the baseline. ``bins``: edges in ms and both shares, 0 to 1."""
-
-    before: tuple[date, date]
-    now: tuple[date, date]
-    before_spans: int
-    now_spans: int
-    steps: Steps
-    bins: tuple[Bin, ...]
+    forecast_line: str
+    changes: list[Mark]
+    episodes: list[Band]
+    days: list[Band]
+    times: list[tuple[float, str]]
+    dates: list[tuple[float, date]]
 
 
 def daily(
-    history: DaysOfDimension,
+    days: Sequence[Day],
     result: DimensionResult | None,
+    changes: Sequence[LevelChange],
     expected: Sequence[Expected],
     episodes: Sequence[Episode],
     other: Sequence[Day],
 ) -> DailyChart:
-    """Return the chart of days; the day of the analysis and forecast days follow the closed ones."""
-    first, last = history.first, history.days[-1].day
-    ahead = [one for one in expected if one.p50_ms and one.low_ms and one.high_ms and one.day > last]
-    total = (max([last + DAY, *(one.day for one in ahead)]) - first).days + 1
+    """Return the chart of closed days; the day of the analysis and those of the forecast follow them."""
+    first, today = days[0].day, days[-1].day + DAY
+    ahead = [one for one in expected if one.p50_ms and one.low_ms and one.high_ms and one.day >= today]
+    count = (max([today, *(one.day for one in ahead)]) - first).days + 1
     baseline = result.baseline_p50_ms if result else None
     threshold = baseline * result.multiplier if result and baseline and result.multiplier else None
-    others: list[float | None] = [None] * total
-    for day in other:
-        if 0 <= (place := (day.day - first).days) < total:
-            others[place] = day.p50_ms
-    p50s, p90s = [day.p50_ms for day in history.days], [day.p90_ms for day in history.days]
-    of_forecast = [value for one in ahead for value in (one.low_ms, one.high_ms)]
-    axes = daily_chart.axes(total, [*p50s, *p90s, baseline, threshold, *others, *of_forecast])
-    low, middle, high = _ahead(history, ahead)
+    p50s, p90s, others = [day.p50_ms for day in days], [day.p90_ms for day in days], values(other, first, count)
+    low, middle, high = (_ahead(days, ahead, name) for name in ("low_ms", "p50_ms", "high_ms"))
+    axes = daily_chart.axes(
+        count, [*p50s, *p90s, *others, baseline, threshold, *(ms for _, ms in [*low, *high] if ahead)]
+    )
     return DailyChart(
         axes,
-        tuple(axes.lines(p50s)),
-        tuple(axes.lines(p90s)),
-        tuple(axes.lines(others)),
+        axes.lines(p50s),
+        axes.lines(p90s),
+        axes.lines(others),
         axes.y(baseline) if baseline else None,
         axes.y(threshold) if threshold else None,
-        axes.area(low, high) if ahead else "",
-        (axes.area(middle, ()),) if ahead else (),
-        forecast.INTERVAL,
-        tuple(
-            Mark(round(axes.x((one.onset - first).days) - axes.step / 2, 1), f"{size(one)} since {one.onset}")
-            for one in history.changes
+        axes.points([*low, *reversed(high)]) if ahead else "",
+        axes.points(middle) if ahead else "",
+        [
+            Mark(axes.before((one.onset - first).days), f"{one.size} since {one.onset}")
+            for one in changes
             if one.onset >= first
-        ),
-        tuple(_bands(axes, episodes, first, last + DAY)),
-        tuple(_tooltips(axes, history.days, other)),
-        tuple((tick.at, milliseconds(tick.value)) for tick in axes.times()),
-        tuple((tick.at, first + int(tick.value) * DAY) for tick in axes.day_ticks()),
+        ],
+        list(_bands(axes, episodes, first, today)),
+        list(_tooltips(axes, days, others)),
+        [(tick.at, milliseconds(tick.value)) for tick in axes.times()],
+        [(tick.at, first + int(tick.value) * DAY) for tick in axes.day_ticks()],
     )
 
 
-def distribution(history: DaysOfDimension, base: date, now: date, end: date) -> DistributionChart | None:
-    """Return the distribution from ``now`` on beside that from ``base`` to before it; None if either has no spans."""
-    before, since = history.part(base, now), history.part(now, end)
-    if before is None or since is None:
-        return None
-    found = distributions.distributions([before, since], GAMMA)
-    return DistributionChart(
-        (max(base, history.first), now - DAY),
-        (now, end - DAY),
-        before.count,
-        since.count,
-        distribution_chart.steps(found.shares, len(found.edges_ms) - 1),
-        tuple(map(Bin, found.edges_ms, found.edges_ms[1:], *found.shares)),
-    )
-
-
-def _ahead(history: DaysOfDimension, ahead: Sequence[Expected]) -> tuple[list[tuple[float, float]], ...]:
-    """Return the low, middle and high line of a forecast, from the P50 of the last day with spans."""
-    first = history.first
-    known = [day for day in history.days if day.p50_ms]
-    start = [((known[-1].day - first).days, known[-1].p50_ms)] if known and known[-1].p50_ms else []
-    return tuple(
-        [*start, *((float((one.day - first).days), value) for one in ahead if (value := getattr(one, name)))]
-        for name in ("low_ms", "p50_ms", "high_ms")
-    )
+def _ahead(days: Sequence[Day], ahead: Sequence[Expected], name: str) -> _Line:
+    """Return a line of a forecast, from the P50 of the last day with spans on."""
+    first = days[0].day
+    known: _Line = [((day.day - first).days, day.p50_ms) for day in days if day.p50_ms]
+    return [*known[-1:], *(((one.day - first).days, getattr(one, name)) for one in ahead)]
 
 
 def _bands(axes: Axes, episodes: Sequence[Episode], first: date, today: date) -> list[Band]:
@@ -154,8 +116,7 @@ def _bands(axes: Axes, episodes: Sequence[Episode], first: date, today: date) ->
     return bands
 
 
-def _tooltips(axes: Axes, days: Sequence[Day], other: Sequence[Day]) -> list[Band]:
-    of_other = {day.day: day for day in other}
+def _tooltips(axes: Axes, days: Sequence[Day], others: Sequence[float | None]) -> list[Band]:
     bands = []
     for place, day in enumerate(days):
         if (box := axes.box(place, place)) is None:
@@ -163,7 +124,7 @@ def _tooltips(axes: Axes, days: Sequence[Day], other: Sequence[Day]) -> list[Ban
         words = "no spans"
         if day.p50_ms is not None and day.p90_ms is not None:
             words = f"P50 {milliseconds(day.p50_ms)}, P90 {milliseconds(day.p90_ms)}, {day.spans} spans"
-        if (there := of_other.get(day.day)) and there.p50_ms is not None:
-            words += f"; compared: P50 {milliseconds(there.p50_ms)}"
+        if (other := others[place]) is not None:
+            words += f"; compared: P50 {milliseconds(other)}"
         bands.append(Band(box, f"{day.day:%a %Y-%m-%d}: {words}"))
     return bands

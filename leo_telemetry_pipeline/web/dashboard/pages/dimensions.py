@@ -5,7 +5,7 @@ Belongs here: the model of the page, and reading it. Does not: one dimension (di
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from math import isfinite
 
 from leo_telemetry_pipeline.actions.judgement_words import OUTCOMES
@@ -18,6 +18,14 @@ from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.web.dashboard.page import Asked
 
+QUERY = {
+    "q": "Only dimensions with this text in their name",
+    "type": "Only dimensions of this type, such as gate",
+    "outcome": "slow, mix (not slower, but other work than before), or nothing for all",
+    "sort": "Largest first by: lost (time lost), ratio, or total (time)",
+    "project": "The last analysis of this project",
+    "after": "Where the list continues: next_page of the page before",
+}
 # Dimensions on a page, and days of their charts.
 SHOWN, DAYS = 40, 42
 WEEK_DAYS = 7
@@ -55,13 +63,16 @@ class Selection:
 
 @dataclass(frozen=True)
 class DimensionsPage:
-    """Everything on the page. ``next_page``: where the list continues, empty at its end."""
+    """Everything on the page. ``next_page``: where the list continues, empty at its end. ``judged``: their number."""
 
-    run: Run | None
-    rows: tuple[Row, ...]
-    types: tuple[str, ...]
     selection: Selection
-    next_page: str
+    run_id: str | None = None
+    window_start: datetime | None = None
+    window_end: datetime | None = None
+    judged: int = 0
+    rows: tuple[Row, ...] = ()
+    types: tuple[str, ...] = ()
+    next_page: str = ""
 
     @property
     def filters(self) -> Mapping[str, str]:
@@ -73,18 +84,13 @@ class DimensionsPage:
         """Values to sort by, and what people see."""
         return SORTED_BY
 
-    @property
-    def judged(self) -> int:
-        """Number of dimensions that the analysis judged."""
-        return ((self.run and self.run.output_ref) or {}).get("dimensions_evaluated") or 0
-
 
 def read(database: Database, asked: Asked) -> DimensionsPage:
-    """Read a part of the list."""
+    """Read a part of the list of all dimensions."""
     wanted = selection(asked.query)
     run = runs.last_succeeded(database, wanted.project or None)
     if run is None:
-        return DimensionsPage(None, (), (), wanted, "")
+        return DimensionsPage(wanted)
     found = dimension_results.listed(
         database,
         run.run_id,
@@ -96,15 +102,21 @@ def read(database: Database, asked: Asked) -> DimensionsPage:
         limit=SHOWN + 1,
     )
     shown = found[:SHOWN]
-    more = place_in_words(shown[-1].place) if len(found) > SHOWN else ""
-    types = dimension_results.types(database, run.run_id)
-    return DimensionsPage(run, tuple(_rows(database, run, shown)), tuple(types), wanted, more)
+    return DimensionsPage(
+        wanted,
+        run.run_id,
+        run.window_start,
+        run.window_end,
+        (run.output_ref or {}).get("dimensions_evaluated") or 0,
+        tuple(_rows(database, run, shown)),
+        tuple(dimension_results.types(database, run.run_id)),
+        place_in_words(shown[-1].place) if len(found) > SHOWN else "",
+    )
 
 
 def selection(query: Mapping[str, str]) -> Selection:
     """Return what a query asks for; whatever is invalid in it counts as not given."""
-    # PostgreSQL takes no NUL in a text, and no name has one.
-    given = {name: value.replace("\0", "").strip() for name, value in query.items()}
+    given = {name: value.strip() for name, value in query.items()}
     sort, outcome = given.get("sort", ""), given.get("outcome", "")
     return Selection(
         given.get("q", ""),
