@@ -1,5 +1,7 @@
 """Axes of the chart of days."""
 
+from itertools import pairwise
+
 import pytest
 
 from leo_telemetry_pipeline.web.dashboard import daily_chart
@@ -62,4 +64,4 @@ def test_labels_of_days_are_weeks_apart_and_end_at_the_last_day(days: int):
     ticks = [int(tick.value) for tick in daily_chart.axes(days, [1.0]).day_ticks()]
     assert ticks[-1] == days - 1
     assert len(ticks) <= 9
-    assert days <= 14 or {later - earlier for earlier, later in zip(ticks, ticks[1:], strict=False)} <= {7, 14}
+    assert days <= 14 or {later - earlier for earlier, later in pairwise(ticks)} <= {7, 14}
