@@ -27,6 +27,7 @@ _MOST = 2 / 3
 _HALF_A_MICROSECOND = 0.0005
 # Times below this have two significant digits.
 _TWO_DIGITS_MS = 9.95
+_HOUR_MS, _MINUTE_MS = 3_600_000, 60_000
 
 
 @dataclass(frozen=True)
@@ -278,6 +279,15 @@ def milliseconds(value: float) -> str:
     if round(value) < 1000:
         return f"{round(value)}ms"
     return f"{value / 1000:.1f}".removesuffix(".0") + "s"
+
+
+def duration(ms: float) -> str:
+    """Format a time that may be long or negative: ``150ms``, ``1.5s``, ``12 min``, ``2.5 h``, ``-2.5 h``."""
+    if ms < 0:
+        return f"-{duration(-ms)}"
+    if ms >= _HOUR_MS:
+        return f"{ms / _HOUR_MS:.1f} h"
+    return f"{ms / _MINUTE_MS:.0f} min" if ms >= _MINUTE_MS else milliseconds(ms)
 
 
 def lasted(seconds: float) -> str:

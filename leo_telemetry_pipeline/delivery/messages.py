@@ -10,14 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from leo_telemetry_pipeline.actions import inert
-from leo_telemetry_pipeline.actions.items import milliseconds, ratio
+from leo_telemetry_pipeline.actions.items import duration, milliseconds, ratio
 from leo_telemetry_pipeline.store.outbox import Claimed
 
 VERSION = 1
 LONGEST_TITLE = 200
 LONGEST_LINE = 500
-_HOUR_MS = 3_600_000
-_MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def _of_item(body: Mapping[str, Any]) -> Iterator[str]:
         now, before = milliseconds(body["p50_ms"]), milliseconds(body["baseline_p50_ms"])
         yield f"It takes {now}, normally {before}; slow since {str(body.get('since', ''))[:10]}."
     if body.get("lost_ms_a_week"):
-        yield f"Time lost per week: {_duration(body['lost_ms_a_week'])}."
+        yield f"Time lost per week: {duration(body['lost_ms_a_week'])}."
     if body.get("why"):
         yield f"Why: {'; '.join(map(str, body['why']))}."
     if body.get("effect"):
@@ -110,13 +108,7 @@ def _effect(effect: Mapping[str, Any]) -> Iterator[str]:
         yield f"It takes {effect['ratio']:.2f}x as long as while it was slow{interval}."
     given_back = effect.get("given_back_ms_per_week")
     if given_back is not None and given_back > 0:
-        yield f"Time given back per week: {_duration(given_back)}."
-
-
-def _duration(ms: float) -> str:
-    if ms >= _HOUR_MS:
-        return f"{ms / _HOUR_MS:.1f} h"
-    return f"{ms / _MINUTE_MS:.0f} min" if ms >= _MINUTE_MS else milliseconds(ms)
+        yield f"Time given back per week: {duration(given_back)}."
 
 
 def _times(of_baseline: float | None) -> str:
