@@ -92,4 +92,4 @@ def test_the_asset_shows_the_same_figures(db: Database):
     assert metadata["hours given back per week"] == 2.5
     assert metadata["false alarms in percent"] == 50
     assert metadata["median days to resolve"] == 10
-    assert "`gate:FIXED`" in metadata["what was resolved"]
+    assert "`gate:FIXED`" in str(metadata["what was resolved"])
