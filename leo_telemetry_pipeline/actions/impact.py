@@ -61,7 +61,7 @@ def measure(items: Sequence[Item], events: Mapping[str, Sequence[Event]], since:
     seen = [event for _, life in lives for event in life if _is_in(event, since)]
     ends = {status: sum(event.to_status == status for event in seen) for status in _ENDS}
     starts = [event.from_status for event in seen if event.to_status == "OPEN"]
-    took = [lasted for _, life in lives for event, lasted in _resolved(life) if _is_in(event, since)]
+    took_s = [took.total_seconds() for _, life in lives for event, took in _resolved(life) if _is_in(event, since)]
     false_alarms = sum(_is_false_alarm(item) and _is_in(life[-1], since) for item, life in lives if life)
     judged = ends["RESOLVED"] + ends["ACCEPTED"] + false_alarms
     stands = sorted(_standing(lives, since), key=lambda one: (-(one.given_back_ms_per_week or 0), one.item_id))
@@ -76,7 +76,7 @@ def measure(items: Sequence[Item], events: Mapping[str, Sequence[Event]], since:
         stale=ends["STALE"],
         fixes_without_effect=starts.count("VERIFYING"),
         active_now=sum(item.status in ACTIVE for item in items),
-        median_time_to_resolve=median(took) if took else None,
+        median_time_to_resolve=timedelta(seconds=median(took_s)) if took_s else None,
         false_alarms=false_alarms,
         false_alarm_share=false_alarms / judged if judged else None,
         given_back_ms_per_week=sum(known),

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from leo_telemetry_pipeline.actions import inert
-from leo_telemetry_pipeline.actions.items import duration, milliseconds, ratio
+from leo_telemetry_pipeline.actions.items import duration, lasted, milliseconds, ratio
 from leo_telemetry_pipeline.store.outbox import Claimed
 
 VERSION = 1
@@ -58,6 +58,8 @@ def _lines(kind: str, body: Mapping[str, Any]) -> Iterator[str]:
         yield from _listed(body)
     elif kind == "health":
         yield from _of_health(body)
+    elif kind == "slow_span":
+        yield from _of_operation(body)
     else:
         yield from _of_item(body)
 
@@ -67,9 +69,11 @@ def _listed(body: Mapping[str, Any]) -> Iterator[str]:
         since = f" since {one['since'][:10]}" if one.get("since") else ""
         status = f" ({one['status'].lower().replace('_', ' ')})" if one.get("status") else ""
         yield f"- {one['name']}: {_times(one.get('ratio'))}{since}{status}"
+    for one in body.get("operations", ()):
+        yield f"- {one['name']}: not ended after {lasted(one['worked_s'])}"
     if body.get("more"):
         yield f"and {body['more']} more"
-    yield "All of them: leo-telemetry items"
+    yield f"All of them: leo-telemetry {'running' if 'operations' in body else 'items'}"
 
 
 def _of_health(body: Mapping[str, Any]) -> Iterator[str]:
@@ -81,6 +85,14 @@ def _of_health(body: Mapping[str, Any]) -> Iterator[str]:
         yield str(body["note"])
     else:
         yield "What to do: leo-telemetry doctor"
+
+
+def _of_operation(body: Mapping[str, Any]) -> Iterator[str]:
+    started = body["started_at"][:19].replace("T", " ")
+    yield f"Started at {started} UTC. By its history, it rarely takes longer than {lasted(body['time_out_s'])}."
+    places = (("in project", body.get("project")), ("for", body.get("sd_id")), ("in trace", body.get("trace_id")))
+    yield f"Process {body['process']}{''.join(f', {word} {place}' for word, place in places if place)}."
+    yield "What runs now: leo-telemetry running"
 
 
 def _of_item(body: Mapping[str, Any]) -> Iterator[str]:
