@@ -5,7 +5,7 @@ alerts about items (alerts).
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,6 +17,8 @@ from leo_telemetry_pipeline.store.outbox import Alert
 KIND = "slow_span"
 # The other alerts of a day are for items.
 SHARE = 3
+# Trace id and span id.
+_Span = tuple[str | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,10 @@ def overdue(operations: Sequence[RunningOperation]) -> dict[str, RunningOperatio
     An operation whose own part is overdue is not listed: the part is why it is late. One whose process seems gone may
     have ended.
     """
-    parents = {(one.trace_id, one.span_id): (one.trace_id, one.parent_span_id) for one in operations if one.span_id}
+    parents = {_span(one): (one.trace_id, one.parent_span_id) for one in operations if one.span_id}
     late = [one for one in operations if one.is_overdue and not one.seems_gone]
     explained = {above for one in late for above in _above(one, parents)}
-    causes = [one for one in late if one.span_id is None or (one.trace_id, one.span_id) not in explained]
+    causes = [one for one in late if one.span_id is None or _span(one) not in explained]
     causes.sort(key=lambda one: (-(one.worked_s - (one.time_out_s or 0)), _key(one)))
     return {_key(one): one for one in causes}
 
@@ -49,11 +51,13 @@ def decide(found: dict[str, RunningOperation], told: Told, per_day: int, now: da
     return [*(_alert(key, one, now) for key, one in new[:allowed]), *_overflow([one for _, one in new[allowed:]], now)]
 
 
-def _above(
-    one: RunningOperation, parents: dict[tuple[str | None, str | None], tuple[str | None, str | None]]
-) -> Iterator[tuple[str | None, str | None]]:
-    """Yield the open spans around an operation."""
-    seen, at = set(), parents.get((one.trace_id, one.span_id))
+def _span(one: RunningOperation) -> _Span:
+    return one.trace_id, one.span_id
+
+
+def _above(one: RunningOperation, parents: Mapping[_Span, _Span]) -> Iterator[_Span]:
+    """Yield the ids of the spans around an operation."""
+    seen, at = set(), parents.get(_span(one))
     while at is not None and at not in seen:
         seen.add(at)
         yield at
