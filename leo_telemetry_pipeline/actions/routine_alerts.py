@@ -49,7 +49,8 @@ def write(database: Database, settings: Settings, now: datetime) -> int:
     analysed = last.finished_at if last else None
     if alerts.digest_is_due(now, settings.alert_digest, outbox.last_digest(database), analysed):
         assert last is not None
-        slow = [_slow(one) for one in items.all_items(database) if one.is_active]
+        newest = items.newest_ratios(database)
+        slow = [_slow(one, newest.get(one.id)) for one in items.all_items(database) if one.is_active]
         digest = alerts.digest(slow, last.window.end, f"{now:%Y-%m-%d}", policy(settings))
         due += [digest] if digest else []
     late = slow_spans.overdue(operations.read(database, settings, now.timestamp())) if settings.alert_overdue else {}
@@ -74,8 +75,9 @@ def _failure(newest: list[Run]) -> str | None:
     return f"{ended.reason_code}: {' '.join((ended.error_detail or 'no further details').split())}"[:300]
 
 
-def _slow(item: Item) -> Slow:
-    ratio = item.source_detail.get("ratio")
+def _slow(item: Item, newest: float | None) -> Slow:
+    # The detail is from the last analysis that flagged the item, which may be old.
+    ratio = item.source_detail.get("ratio") if newest is None else newest
     return Slow(
         item_id=item.id,
         name=":".join(item.dimension) if item.dimension else item.title,
