@@ -1,4 +1,4 @@
-"""Trials of the life of items on a real database: random orders of events, analyses at once, a square wave.
+"""Trials of the life of items on a real database: random orders of events, much at once, a square wave.
 
 Belongs here: the trials and what must hold. Does not: their sizes (integration/test_item_life.py, benchmarks).
 """
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from leo_telemetry_pipeline.actions import findings
 from leo_telemetry_pipeline.analysis.bottlenecks import count_outcomes, found
-from leo_telemetry_pipeline.dimension import DimensionResult
+from leo_telemetry_pipeline.dimension import Bottleneck, DimensionResult
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import items, spans
 from leo_telemetry_pipeline.store.items import ACTIVE, Event, Item, Transition
@@ -183,6 +183,35 @@ def at_once(db: Database, target: Target, count: int) -> int:
     succeeded = "SELECT count(*) FROM telemetry_analysis_runs WHERE status = 'SUCCEEDED' AND run_id = ANY(%s::uuid[])"
     assert db.rows(succeeded, ([run_id for run_id, _ in claimed],)) == [(count,)]
     return len(items.all_items(db))
+
+
+@dataclass(frozen=True)
+class Flood:
+    """What became of many findings of one analysis: items, findings over the limit of items, alerts, and digests.
+
+    ``in_digests``: the number of items that the digests count.
+    """
+
+    items: int
+    limited: int
+    alerts: int
+    digests: int
+    in_digests: int
+
+
+def findings_at_once(db: Database, count: int) -> Flood:
+    """Conclude an analysis with many bottlenecks, five of each dimension type."""
+    slow = [
+        Bottleneck(f"type_{one // 5}", f"KEY_{one}", 5000.0 - one, 100.0, "configured", 2.0, 10) for one in range(count)
+    ]
+    summary = findings.Summary(tuple(slow), count_outcomes([]) | {"bottleneck": count}, 10, 10, "exact", {})
+    run_id, mine = running(db, window_end=midnight(), window_days=7)
+    ended = findings.conclude(db, summary, week(midnight()), run_id=run_id, dagster_run_id=mine, errors=[])
+    told = db.rows("SELECT kind, body FROM alert_outbox WHERE run_id = %s::uuid", (run_id,))
+    digests = [body for kind, body in told if kind == "digest"]
+    in_digests = sum(len(body["items"]) + body["more"] for body in digests)
+    alerts = len(told) - len(digests)
+    return Flood(len(items.all_items(db)), ended["items_skipped_rate_limit"], alerts, len(digests), in_digests)
 
 
 def square_wave(db: Database, rng: random.Random, ends: Sequence[datetime]) -> list[Event]:
