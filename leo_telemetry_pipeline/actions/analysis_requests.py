@@ -11,7 +11,7 @@ from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store import runs
 from leo_telemetry_pipeline.store.server.database import Database
 
-_ANSWERS = {
+ANSWERS = {
     "ENQUEUED": "Queued analysis {run}. If no worker is running, `leo-telemetry worker --once` executes it.",
     "ALREADY_QUEUED": "Analysis {run} is already queued.",
     "ALREADY_RUNNING": "Analysis {run} is running.",
@@ -47,7 +47,7 @@ def enqueue(database: Database, settings: Settings, *, if_stale: bool, triggered
 
 def answer(run_id: str | None, outcome: str, detail: str = "") -> str:
     """Say what the queue answered."""
-    return _ANSWERS.get(outcome, f"Not queued: {detail}.").format(run=run_id)
+    return ANSWERS.get(outcome, f"Not queued: {detail}.").format(run=run_id)
 
 
 def cancel(database: Database, run_id: str) -> str:

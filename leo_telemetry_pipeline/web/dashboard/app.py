@@ -6,9 +6,9 @@ Belongs here: routes, headers, errors as pages, login. Does not: what a page sho
 import asyncio
 import hmac
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -23,13 +23,27 @@ from leo_telemetry_pipeline.web.dashboard import overview
 from leo_telemetry_pipeline.web.dashboard.access import Access
 from leo_telemetry_pipeline.web.dashboard.live import Live
 from leo_telemetry_pipeline.web.dashboard.overview import Minutes
-from leo_telemetry_pipeline.web.dashboard.page import Asked, Missing, Page, Refused, Step
+from leo_telemetry_pipeline.web.dashboard.page import Asked, Download, Missing, Page, Refused, Step
+from leo_telemetry_pipeline.web.dashboard.pages import (
+    directive,
+    directives,
+    item,
+    items,
+    run,
+    runs,
+    threshold,
+    thresholds,
+)
 from leo_telemetry_pipeline.web.dashboard.reading import DatabaseGone, Reader
 from leo_telemetry_pipeline.web.dashboard.rendering import STATIC, render, static
 from leo_telemetry_pipeline.web.guard import AccessRules, OriginGuard
 
-PAGES: tuple[Page, ...] = ()
-STEPS: tuple[Step, ...] = ()
+PAGES: tuple[Page, ...] = (
+    *(items.PAGE, directives.PAGE, runs.PAGE, thresholds.PAGE),
+    *(item.PAGE, directive.PAGE, run.PAGE, threshold.PAGE),
+)
+STEPS: tuple[Step, ...] = (item.STEP, directive.STEP, runs.STEP, run.STEP, threshold.STEP)
+DOWNLOADS: tuple[Download, ...] = (directive.DOWNLOAD,)
 NAVIGATION = (("/", "Overview"), *((page.path, page.link) for page in PAGES if page.link))
 
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -84,6 +98,7 @@ class _Site:
             Route("/", self.overview),
             *(Route(page.path, self._shows(page)) for page in PAGES),
             *(Route(step.path, self._makes(step), methods=["POST"]) for step in STEPS),
+            *(Route(one.path, self._sends(one)) for one in DOWNLOADS),
             Route("/live", self.live),
             Route("/login", self.login, methods=["GET", "POST"]),
             Route("/static/{version}/{name}", self.file),
@@ -94,10 +109,25 @@ class _Site:
 
     def _shows(self, page: Page) -> Callable:
         async def show(request: Request) -> Response:
-            asked = Asked(self._settings, request.path_params, dict(request.query_params))
+            asked = self._asked(request)
             return await self._page(request, page.template, lambda database: page.read(database, asked))
 
         return show
+
+    def _sends(self, download: Download) -> Callable:
+        async def send(request: Request) -> Response:
+            self._require_reader(request)
+            file = await self._reader.read(download.read, self._asked(request))
+            named = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}"}
+            return Response(file.text, media_type=file.media_type, headers=named)
+
+        return send
+
+    def _asked(self, request: Request, form: Mapping[str, str] | None = None) -> Asked:
+        # PostgreSQL's texts cannot hold the character NUL.
+        given = (request.path_params, request.query_params, form or {})
+        path, query, form = ({name: value.replace("\0", "") for name, value in one.items()} for one in given)
+        return Asked(self._settings, path, query, form)
 
     def _makes(self, step: Step) -> Callable:
         async def make(request: Request) -> Response:
@@ -108,8 +138,7 @@ class _Site:
             form = await _form(request)
             if not hmac.compare_digest(form.get("form_token", "").encode(), rights.form_token.encode()):
                 raise HTTPException(403, "This form is from another session: go back, reload the page, and try again")
-            asked = Asked(self._settings, request.path_params, dict(request.query_params), form)
-            return RedirectResponse(await self._reader.read(step.make, asked), 303)
+            return RedirectResponse(await self._reader.read(step.make, self._asked(request, form)), 303)
 
         return make
 
