@@ -12,7 +12,7 @@ from typing import Any
 import psycopg2.extensions
 from psycopg2.extras import execute_values
 
-from leo_telemetry_pipeline.dimension import DimensionResult, Judgement
+from leo_telemetry_pipeline.dimension import Dimension, DimensionResult, Judgement
 from leo_telemetry_pipeline.slow_calls import SlowCalls
 from leo_telemetry_pipeline.store.runs import fence
 from leo_telemetry_pipeline.store.server.database import Database
@@ -121,6 +121,16 @@ def of_dimension(database: Database, run_id: str, dimension_type: str, key: str)
     for *result, kept in rows:
         return replace(_result(*result), learned=kept and Judgement.from_json(dimension_type, key, kept))
     return None
+
+
+def p50s_of(database: Database, run_id: str, dimensions: Sequence[Dimension]) -> dict[Dimension, tuple[int, float]]:
+    """Return the number of spans and the P50 in ms of some dimensions of a run."""
+    rows = database.rows(
+        "SELECT dimension_type, dimension_key, sample_count, p50_ms FROM dimension_p50"
+        " WHERE run_id = %s::uuid AND dimension_type = ANY(%s) AND dimension_key = ANY(%s)",
+        (run_id, sorted({of_type for of_type, _ in dimensions}), sorted({key for _, key in dimensions})),
+    )
+    return {(of_type, key): (spans, p50_ms) for of_type, key, spans, p50_ms in rows}
 
 
 def _values(result: DimensionResult) -> list[Any]:

@@ -1,0 +1,26 @@
+"""Everything that the dashboard offers: its pages, steps and downloads.
+
+Belongs here: one line for each. Does not: what they are (pages), serving them (app).
+"""
+
+from leo_telemetry_pipeline.web.dashboard import overview
+from leo_telemetry_pipeline.web.dashboard.page import Download, Page, Step
+from leo_telemetry_pipeline.web.dashboard.pages import (
+    directive,
+    directives,
+    item,
+    items,
+    run,
+    runs,
+    threshold,
+    thresholds,
+)
+
+PAGES: tuple[Page, ...] = (
+    Page("/", "overview.html", overview.read, "Overview"),
+    *(items.PAGE, directives.PAGE, runs.PAGE, thresholds.PAGE),
+    *(item.PAGE, directive.PAGE, run.PAGE, threshold.PAGE),
+)
+STEPS: tuple[Step, ...] = (item.STEP, directive.STEP, runs.STEP, run.STEP, threshold.STEP)
+DOWNLOADS: tuple[Download, ...] = (directive.DOWNLOAD,)
+NAVIGATION = tuple((page.path, page.link) for page in PAGES if page.link)
