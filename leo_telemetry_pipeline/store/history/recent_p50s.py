@@ -35,6 +35,7 @@ def of(
             "days": wanted,
             "types": sorted({of_type for of_type, _ in dimensions}),
             "keys": sorted({key for _, key in dimensions}),
+            "project": project,
         },
     )
     found: dict[Dimension, list[float | None]] = {name: [None] * days for name in dimensions}

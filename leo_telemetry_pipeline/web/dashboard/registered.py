@@ -6,6 +6,8 @@ Belongs here: one line for each. Does not: what they are (pages), serving them (
 from leo_telemetry_pipeline.web.dashboard import overview
 from leo_telemetry_pipeline.web.dashboard.page import Download, Page, Step
 from leo_telemetry_pipeline.web.dashboard.pages import (
+    dimension,
+    dimensions,
     directive,
     directives,
     item,
@@ -18,6 +20,8 @@ from leo_telemetry_pipeline.web.dashboard.pages import (
 
 PAGES: tuple[Page, ...] = (
     Page("/", "overview.html", overview.read, "Overview"),
+    Page("/dimensions", "dimensions.html", dimensions.read, "Dimensions", dimensions.QUERY),
+    Page("/dimension", "dimension.html", dimension.read, query=dimension.QUERY),
     *(items.PAGE, directives.PAGE, runs.PAGE, thresholds.PAGE),
     *(item.PAGE, directive.PAGE, run.PAGE, threshold.PAGE),
 )
