@@ -71,7 +71,7 @@ def find(database: Database, word: str) -> str:
 
 def read(database: Database, trace_id: str, most: int = MOST_SPANS) -> Trace:
     """Read a trace with its spans in progress. Raises UserError if it is gone."""
-    spans = [TraceSpan(*row) for row in traces.tree_rows(database, trace_id, most)]
+    spans = [TraceSpan._make(row) for row in traces.tree_rows(database, trace_id, most)]
     known = {span.span_id for span in spans}
     announced = [row for row in open_spans.of_trace(database, trace_id) if row[1] not in known]
     running = [TraceSpan(*row, end_time_ms=None, duration_ms=None) for row in announced]

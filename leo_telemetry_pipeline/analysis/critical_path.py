@@ -64,8 +64,7 @@ class Step(NamedTuple):
     is_awaited: bool
 
 
-@dataclass(frozen=True, slots=True)
-class TraceSpan:
+class TraceSpan(NamedTuple):
     """One span of the input; times in ms. The length is the duration, else end minus start, else unknown."""
 
     trace_id: str
@@ -257,7 +256,8 @@ def attribute_of(trees: Forest, row: int, name: str) -> str:
 
 def mapping(attributes: Any) -> Mapping[str, Any]:
     """Return the attributes, or an empty mapping if they are not a mapping."""
-    return attributes if isinstance(attributes, Mapping) else {}
+    # Checking for a dictionary first takes a tenth of the time.
+    return attributes if type(attributes) is dict or isinstance(attributes, Mapping) else {}
 
 
 def text(value: Any) -> str:

@@ -26,9 +26,12 @@ def service_of(attributes: Mapping[str, Any]) -> str:
     if not attributes:
         return ""
     for name in _NAMES:
-        if found := _text(attributes, name):
+        if (found := attributes.get(name)) and isinstance(found, str):
             return found
-    return next((_REPLICA.sub("", pod) for name in _PODS if (pod := _text(attributes, name))), "")
+    for name in _PODS:
+        if (pod := attributes.get(name)) and isinstance(pod, str):
+            return _REPLICA.sub("", pod)
+    return ""
 
 
 def below_clients(

@@ -7,7 +7,7 @@ Belongs here: which spans of a trace are shown, in which order and depth. Does n
 import heapq
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from leo_telemetry_pipeline.analysis.critical_path import WAIT, Forest, Step, TraceSpan, critical_path, forest
 
@@ -108,13 +108,12 @@ def tree_of(spans: Sequence[TraceSpan], now_ms: float | None = None) -> TraceTre
     """
     if not spans:
         return None
-    moments = [span.start_time_ms + (span.length_ms or 0.0) for span in spans]
-    latest = max(*moments, now_ms or 0.0, spans[0].start_time_ms)
     unended = {place for place, span in enumerate(spans) if span.length_ms is None}
-    ended = [
-        replace(span, end_time_ms=max(latest, span.start_time_ms)) if place in unended else span
-        for place, span in enumerate(spans)
-    ]
+    ended = list(spans)
+    if unended:
+        latest = max(now_ms or 0.0, *(span.start_time_ms + (span.length_ms or 0.0) for span in spans))
+        for place in unended:
+            ended[place] = ended[place]._replace(end_time_ms=latest)
     trees = forest(ended)
     roots = [row for row, parent in enumerate(trees.parents) if parent < 0]
     roots.sort(key=lambda row: (trees.start[row] - trees.end[row], trees.start[row]))
@@ -157,19 +156,17 @@ def lines_of(
     """Return up to ``most`` lines, parents before children, siblings by their start.
 
     Chosen are spans on the critical path, and of the others the longest. ``under`` shows only this span and those below
-    it; with ``name`` (type and name), only its children of that name, unfolded. ``after`` leaves out its children up to
-    the one of that row, to show the rest.
+    it. ``name`` (type and name) shows only the outermost of these with that name, unfolded. ``after`` leaves out those
+    up to the one of that row, to show the rest.
     """
-    if under is None:
-        families = {_NONE: _Siblings(_folded(tree, tree.roots))}
+    below = tree.roots if under is None else tree.forest.children[under]
+    if name is None:
+        entries = _folded(tree, below)
     else:
-        below = tree.forest.children[under]
-        if name is None:
-            entries = _folded(tree, below)
-        else:
-            entries = _by_importance(tree, [(row,) for row in below if tree.forest.keys[row] == name])
-        skipped = 1 + next((place for place, rows in enumerate(entries) if after in rows), -1)
-        families = {_NONE: _Siblings([(under,)]), under: _Siblings(entries, skipped, skipped)}
+        entries = _by_importance(tree, [(row,) for row in below if tree.forest.keys[row] == name])
+    skipped = 1 + next((place for place, rows in enumerate(entries) if after in rows), -1)
+    siblings = _Siblings(entries, skipped, skipped)
+    families = {_NONE: siblings} if under is None else {_NONE: _Siblings([(under,)]), under: siblings}
     _choose(tree, families, most)
     return list(_lines(tree, families))
 
@@ -208,18 +205,24 @@ def _choose(tree: TraceTree, families: dict[int, _Siblings], most: int) -> None:
 
 
 def _lines(tree: TraceTree, families: dict[int, _Siblings]) -> Iterator[Line]:
-    waiting = [(_NONE, 0, False, rows) for rows in _shown(tree, families[_NONE])]
+    waiting = _below(tree, families[_NONE], _NONE, 0)
     while waiting:
         parent, depth, is_rest, rows = waiting.pop()
         siblings = families[parent]
         after = siblings.entries[siblings.end - 1][0] if is_rest and siblings.end else None
         yield _line(tree, rows, parent, depth, is_rest=is_rest, after=after)
         own = families.get(rows[0]) if len(rows) == 1 and not is_rest else None
-        if own is None:
-            continue
-        if rest := tuple(row for rows in own.entries[own.end :] for row in rows):
-            waiting.append((rows[0], depth + 1, True, rest))
-        waiting += [(rows[0], depth + 1, False, shown) for shown in _shown(tree, own)]
+        if own is not None:
+            waiting += _below(tree, own, rows[0], depth + 1)
+
+
+def _below(
+    tree: TraceTree, siblings: _Siblings, parent: int, depth: int
+) -> list[tuple[int, int, bool, tuple[int, ...]]]:
+    """Return the lines of siblings, the last one first: those that are not shown, and the others by start."""
+    rest = tuple(row for rows in siblings.entries[siblings.end :] for row in rows)
+    shown = [(parent, depth, False, rows) for rows in _shown(tree, siblings)]
+    return [(parent, depth, True, rest), *shown] if rest else shown
 
 
 def _shown(tree: TraceTree, siblings: _Siblings) -> list[tuple[int, ...]]:

@@ -22,17 +22,24 @@ _REACHES = (timedelta(hours=1), timedelta(hours=6), timedelta(days=1), timedelta
 # A similar trace takes at most this much longer or shorter than the duration asked for.
 _ALIKE = 0.25
 
-# Attributes that say on which clock and in which service a span ran; the others are not needed for its tree.
-_OF_TREES = (
-    *("host", "host.name", "pod", "k8s.pod.name", "service.name", "service", "k8s.deployment.name"),
-    *("peer.service", "server.address", "net.peer.name", "span.kind"),
+# Attributes that say on which clock and in which service a span ran; the others are not needed for its tree. Only the
+# first known one of each line is read, as plain columns: JSON objects would take ten times as long.
+_OF_TREES = {
+    "service.name": ("service.name", "service", "k8s.deployment.name"),
+    "pod": ("pod", "k8s.pod.name"),
+    "host": ("host", "host.name"),
+    "peer.service": ("peer.service", "server.address", "net.peer.name"),
+    "span.kind": ("span.kind",),
+}
+_NAMED = ", ".join(
+    "coalesce(" + ", ".join(f"attributes->>'{name}'" for name in names) + ")" for names in _OF_TREES.values()
 )
-_SMALL = ", ".join(f"'{name}', attributes->'{name}'" for name in _OF_TREES)
 _TREE = f"""
-SELECT trace_id::text, span_id::text, parent_span_id::text, span_type, span_name, start_time_ms, end_time_ms,
-       duration_ms, queue_wait_ms,
-       CASE WHEN attributes ?| %(names)s THEN jsonb_strip_nulls(jsonb_build_object({_SMALL})) END
+SELECT '', span_id::text, parent_span_id::text, span_type, span_name, start_time_ms, end_time_ms, duration_ms,
+       queue_wait_ms, {_NAMED}
 FROM {STORED_SPANS.format(where="s.trace_id = %(trace)s::uuid")}"""
+
+_COUNT = len(_OF_TREES)
 
 
 def starting_with(database: Database, digits: str) -> list[str]:
@@ -50,16 +57,26 @@ def starting_with(database: Database, digits: str) -> list[str]:
     return sorted(found)[:2]
 
 
-def tree_rows(database: Database, trace_id: str, most: int) -> list[tuple]:
-    """Return the spans of a trace, the longest ``most`` of a larger one.
+def tree_rows(database: Database, trace_id: str, most: int) -> Iterator[tuple]:
+    """Yield the spans of a trace, the longest ``most`` of a larger one.
 
-    Columns: ids, type, name, start, end, duration, queue wait in ms, and the attributes that a tree needs.
+    Columns: an empty text for the trace, ids, type, name, start, end, duration, queue wait in ms, the attributes that a
+    tree needs, and None for the host, which is one of them.
     """
-    parameters = {"trace": trace_id, "most": most, "enough": most + 1, "names": list(_OF_TREES)}
+    parameters = {"trace": trace_id, "most": most, "enough": most + 1}
     rows = database.rows(f"{_TREE} LIMIT %(enough)s", parameters)
-    if len(rows) <= most:
-        return rows
-    return database.rows(f"{_TREE} ORDER BY duration_ms DESC NULLS FIRST, span_id LIMIT %(most)s", parameters)
+    if len(rows) > most:
+        rows = database.rows(f"{_TREE} ORDER BY duration_ms DESC NULLS FIRST, span_id LIMIT %(most)s", parameters)
+    # Spans share few combinations of attributes.
+    known: dict[tuple, dict[str, str] | None] = {}
+    for row in rows:
+        yield (*row[:-_COUNT], known.get(row[-_COUNT:]) or _attributes(known, row[-_COUNT:]), None)
+
+
+def _attributes(known: dict[tuple, dict[str, str] | None], values: tuple) -> dict[str, str] | None:
+    if values not in known:
+        known[values] = {name: value for name, value in zip(_OF_TREES, values, strict=True) if value} or None
+    return known[values]
 
 
 def some_spans(database: Database, trace_id: str, span_ids: Sequence[str]) -> list[Span]:

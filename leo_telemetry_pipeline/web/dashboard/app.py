@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import (
     HTMLResponse,
@@ -30,11 +31,24 @@ from leo_telemetry_pipeline.web.dashboard.access import Access, Rights
 from leo_telemetry_pipeline.web.dashboard.live import Live
 from leo_telemetry_pipeline.web.dashboard.minutes import Minutes
 from leo_telemetry_pipeline.web.dashboard.page import Asked, Missing, Page, Refused, Step
+from leo_telemetry_pipeline.web.dashboard.pages import trace
 from leo_telemetry_pipeline.web.dashboard.reading import DatabaseGone, Reader
 from leo_telemetry_pipeline.web.dashboard.rendering import STATIC, render, static
 from leo_telemetry_pipeline.web.guard import AccessRules, OriginGuard
 
-PAGES: tuple[Page, ...] = (Page("/", "overview.html", overview.read, "Overview"),)
+PAGES: tuple[Page, ...] = (
+    Page("/", "overview.html", overview.read, "Overview"),
+    Page(
+        "/trace/{trace_id}",
+        "trace.html",
+        trace.read,
+        query={
+            "under": "The id of a span: only it and the spans below it",
+            "name": "A type and name, such as tool:Read: only these",
+            "after": "The id of a span: only those that are less important",
+        },
+    ),
+)
 STEPS: tuple[Step, ...] = ()
 NAVIGATION = tuple((page.path, page.link) for page in PAGES if page.link)
 
@@ -52,6 +66,7 @@ _POLICY = "; ".join(
     ]
 )
 _MOST_FORM = 16 << 10
+_LEAST_COMPRESSED = 2_000
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +89,9 @@ def build_app(
     )
     # With a token, any name may lead here, such as a proxy's. Without one, only names that no other site can own.
     hosts = None if access.needs_token else frozenset({host.lower()})
-    return OriginGuard(_Headers(app), AccessRules(hosts, lambda _scope: True), site.refuse_stranger)
+    # The largest page, a trace of many spans, is a tenth as large when compressed.
+    compressed = GZipMiddleware(_Headers(app), minimum_size=_LEAST_COMPRESSED, compresslevel=5)
+    return OriginGuard(compressed, AccessRules(hosts, lambda _scope: True), site.refuse_stranger)
 
 
 class _Site:

@@ -58,9 +58,9 @@ def test_every_column_comes_back() -> None:
         {"span_name": "claude_code.tool", "attributes": {"session.id": "s", "service.name": "claude-code"}},
         {"attributes": {"span.kind": "client", "status_message": "m", "error.type": "t"}},
         {
-            "attributes": {
-                name: "mine" for name in (*conventions.COLUMNS, "leo.x", "leo.leo.x", "leo.stored_span", "", "host")
-            }
+            "attributes": dict.fromkeys(
+                (*conventions.COLUMNS, "leo.x", "leo.leo.x", "leo.stored_span", "", "host"), "mine"
+            )
         },
         {"attributes": {f"a{number}": number for number in range(500)}},
     ],
