@@ -5,7 +5,7 @@ Belongs here: the effect as a pure function of daily history. Does not: which da
 
 from dataclasses import dataclass
 
-from leo_telemetry_pipeline.analysis.compare import Side, compare, median
+from leo_telemetry_pipeline.analysis.compare import Side, difference, median
 
 DAYS_PER_WEEK = 7
 
@@ -34,7 +34,7 @@ class Effect:
 
 def effect(before: Side | None, slow: Side, after: Side, worst_ms: float | None, gamma: float) -> Effect:
     """Compare the days after an episode with its slow days."""
-    p50 = compare(slow, after, gamma).p50
+    p50 = difference(slow, after, 0.5, gamma)
     weekly = after.count / len(after.days) * DAYS_PER_WEEK
     low, high = (None if end is None else -end * weekly for end in (p50.difference_ms.high, p50.difference_ms.low))
     return Effect(

@@ -20,6 +20,7 @@ _COMMANDS = {
     "env": ("processes.commands:env", "Print the environment that plain `dagster` commands need."),
     "findings": ("findings:findings", "Show what the last analysis found."),
     "hook": ("claude.hook_commands:hook", "Let Claude Code trigger analyses, and measure its work."),
+    "impact": ("impact:impact", "Show what became of items, and how much time their resolution gives back."),
     "import": ("import_files:load", "Store spans from files."),
     "items": ("items:items", "List improvement items; show or close one."),
     "maintain": ("maintain:maintain", "Create partitions and drop old spans."),
