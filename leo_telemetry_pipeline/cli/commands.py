@@ -32,6 +32,7 @@ _COMMANDS = {
     "serve": ("processes.serve:serve", "Receive spans from OpenTelemetry over HTTP."),
     "service": ("processes.service:service", "Keep a worker running as a systemd or launchd service."),
     "thresholds": ("thresholds:thresholds", "Show and change what counts as slow."),
+    "trace": ("traces:trace", "Show one trace as a tree, or write it for another viewer."),
     "why": ("why:why", "Show every value behind the last judgement of a dimension."),
     "trends": ("trends:trends", "Show durations per day, and when they changed."),
     "worker": ("processes.commands:worker", "Run the daemon without the UI, or execute the queue once."),

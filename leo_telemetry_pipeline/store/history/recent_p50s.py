@@ -31,7 +31,6 @@ def of(
         """,
         {
             "first": first,
-            "project": project,
             "days": wanted,
             "types": sorted({of_type for of_type, _ in dimensions}),
             "keys": sorted({key for _, key in dimensions}),

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import (
     HTMLResponse,
@@ -49,6 +50,7 @@ _POLICY = "; ".join(
     ]
 )
 _MOST_FORM = 16 << 10
+_LEAST_COMPRESSED = 2_000
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +73,9 @@ def build_app(
     )
     # With a token, any name may lead here, such as a proxy's. Without one, only names that no other site can own.
     hosts = None if access.needs_token else frozenset({host.lower()})
-    return OriginGuard(_Headers(app), AccessRules(hosts, lambda _scope: True), site.refuse_stranger)
+    # The largest page, a trace of many spans, is a tenth as large when compressed.
+    compressed = GZipMiddleware(_Headers(app), minimum_size=_LEAST_COMPRESSED, compresslevel=5)
+    return OriginGuard(compressed, AccessRules(hosts, lambda _scope: True), site.refuse_stranger)
 
 
 class _Site:

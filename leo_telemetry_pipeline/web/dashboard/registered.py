@@ -16,12 +16,14 @@ from leo_telemetry_pipeline.web.dashboard.pages import (
     runs,
     threshold,
     thresholds,
+    trace,
 )
 
 PAGES: tuple[Page, ...] = (
     Page("/", "overview.html", overview.read, "Overview"),
     Page("/dimensions", "dimensions.html", dimensions.read, "Dimensions", dimensions.QUERY),
     Page("/dimension", "dimension.html", dimension.read, query=dimension.QUERY),
+    Page("/trace/{trace_id}", "trace.html", trace.read, query=trace.QUERY),
     *(items.PAGE, directives.PAGE, runs.PAGE, thresholds.PAGE),
     *(item.PAGE, directive.PAGE, run.PAGE, threshold.PAGE),
 )
