@@ -34,7 +34,7 @@ def parts(full: bool) -> list[str]:  # noqa: ARG001  # the interface of a trial
 def run(part: str, seed: int, full: bool) -> Iterator[Figure]:
     """Measure one part."""
     if part == SIMULATED:
-        yield _simulated(seed, 400 if full else 20)
+        yield _simulated(seed, 100 if full else 20)
         return
     is_useless = part == USELESS
     ended = [_lived(seed + number, useless=is_useless) for number in range(10 if full else 1)]
