@@ -35,10 +35,9 @@ def run(part: str, seed: int, full: bool) -> Iterator[Figure]:  # noqa: ARG001  
         assert isinstance(cluster, Cluster)
         with database_on(cluster) as url:
             outcome = lose_a_node(home, cluster, url, 60 if full else 0)
-    failed = ", ".join(reason for _, reason, _ in outcome.attempts[:-1])
-    measured = (
-        f"away for {outcome.away_s:.0f} s; {outcome.acknowledged:,} spans acknowledged,"
-        f" {outcome.acknowledged_meanwhile:,} of them meanwhile, {outcome.different:,} stored, {outcome.stored - outcome.different} twice; {failed}, then"
-        f" {outcome.attempts[-1][0]}; {'; '.join(outcome.problems) or 'all hold'}"
-    )
+    *failed, last = [reason or status for status, reason, _ in outcome.attempts]
+    seen = f"away for {outcome.away_s:.0f} s; {outcome.acknowledged:,} spans acknowledged"
+    seen += f", {outcome.acknowledged_meanwhile:,} of them meanwhile; {outcome.different:,} stored"
+    seen += f", {outcome.stored - outcome.different} twice; the analysis: {', '.join(failed)}, then {last}"
+    measured = f"{seen}; {'; '.join(outcome.problems) or 'all hold'}"
     yield Figure(LINE, f"Citus {citus} on PostgreSQL {postgresql}: {WHAT}", REQUIRED, measured, not outcome.problems)
