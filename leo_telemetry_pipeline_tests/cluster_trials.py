@@ -24,9 +24,10 @@ from leo_telemetry_pipeline_tests.receiver_process import Served, as_json, servi
 from leo_telemetry_pipeline_tests.servers import Cluster, run_alone
 
 _ATTEMPTS = """
-SELECT status, coalesce(reason_code, ''), coalesce(error_detail, '') FROM telemetry_analysis_runs
-WHERE correlation_id = (SELECT correlation_id FROM telemetry_analysis_runs WHERE run_id = %s::uuid)
-ORDER BY attempt
+WITH RECURSIVE attempts AS (
+    SELECT r.* FROM telemetry_analysis_runs AS r WHERE r.run_id = %s::uuid
+    UNION ALL SELECT r.* FROM telemetry_analysis_runs AS r JOIN attempts AS a ON a.run_id = r.retry_of)
+SELECT status, coalesce(reason_code, ''), coalesce(error_detail, '') FROM attempts ORDER BY attempt
 """
 _SCANNED = "SELECT (metadata->>'traces_scanned')::integer FROM telemetry_analysis_runs WHERE run_id = %s::uuid"
 
