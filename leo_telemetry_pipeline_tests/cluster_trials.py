@@ -177,9 +177,9 @@ def lose_a_node(home: Path, cluster: Cluster, url: str, seconds: float) -> Outco
         until(lambda: db.rows(stored)[0][1] >= client.acknowledged, "all spans are stored", by=receiver.running)
         until(lambda: attempts(db, run_id)[-1][0] not in ("QUEUED", "RUNNING"), "the last attempt ends", by=daemon)
         scanned = db.rows(_SCANNED, (analysed(db, daemon),))[0][0]
-        return Outcome(
-            worker.port, away_s, client.acknowledged, meanwhile, *db.rows(stored)[0], attempts(db, run_id), scanned
-        )
+        [(rows, different)] = db.rows(stored)
+        tried = attempts(db, run_id)
+        return Outcome(worker.port, away_s, client.acknowledged, meanwhile, rows, different, tried, scanned)
 
 
 def asked_for(db: Database) -> str:

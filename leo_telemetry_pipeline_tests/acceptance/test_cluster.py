@@ -92,7 +92,7 @@ def printed(home: Path, url: str, *migrate: str) -> dict[tuple[str, ...], str]:
         ok(home, "import", "--preset", "nezha", "--project", "nezha", str(NEZHA), **variables)
         # As if they had come at the time: spans that came lately are not dropped.
         execute(db, "UPDATE workflow_trace_log SET created_at = to_timestamp(start_time_ms / 1000.0)")
-        found = {("serve",): received(home, db, variables)}
+        found: dict[tuple[str, ...], str] = {("serve",): received(home, db, variables)}
         for words in ANALYZED:
             found[words] = ok(home, *words, **variables).out
         found["worker",] = worked(home, db, variables)
