@@ -6,7 +6,7 @@ why traces are slow (attribution).
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -58,8 +58,7 @@ def with_trace_attributes(spans: Sequence[TraceSpan]) -> list[TraceSpan]:
     handoffs = sorted((one for one in spans if one.span_type == HANDOFF), key=lambda one: one.start_time_ms)
     inherited = {one.trace_id: mapping(one.attributes) for one in reversed(handoffs)}
     return [
-        replace(
-            one,
+        one._replace(
             attributes={
                 **inherited.get(one.trace_id, {}),
                 **mapping(one.attributes),

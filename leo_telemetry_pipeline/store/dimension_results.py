@@ -123,6 +123,16 @@ def of_dimension(database: Database, run_id: str, dimension_type: str, key: str)
     return None
 
 
+def p50s_of(database: Database, run_id: str, dimensions: Sequence[Dimension]) -> dict[Dimension, tuple[int, float]]:
+    """Return the number of spans and the P50 in ms of some dimensions of a run."""
+    rows = database.rows(
+        "SELECT dimension_type, dimension_key, sample_count, p50_ms FROM dimension_p50"
+        " WHERE run_id = %s::uuid AND dimension_type = ANY(%s) AND dimension_key = ANY(%s)",
+        (run_id, sorted({of_type for of_type, _ in dimensions}), sorted({key for _, key in dimensions})),
+    )
+    return {(of_type, key): (spans, p50_ms) for of_type, key, spans, p50_ms in rows}
+
+
 # How lists are sorted, each largest first. The time lost is that over the baseline, as in Bottleneck.
 SORTS = {
     "lost": (

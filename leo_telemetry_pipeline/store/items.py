@@ -5,6 +5,7 @@ Does not: which bottleneck gets an item (actions.items), which transitions follo
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -145,7 +146,7 @@ class Streak:
 
 
 # Rows written by hand may have any JSON as detail.
-_COLUMNS = """id::text, fingerprint, title, description, status,
+COLUMNS = """id::text, fingerprint, title, description, status,
     CASE jsonb_typeof(source_detail) WHEN 'object' THEN source_detail ELSE '{}' END, created_at, updated_at, closed_at,
     episode, status_since, dismissed_until, noise_count"""
 
@@ -153,7 +154,7 @@ _COLUMNS = """id::text, fingerprint, title, description, status,
 def all_items(database: Database) -> list[Item]:
     """Return all items, active ones first, newest first."""
     rows = database.rows(
-        f"SELECT {_COLUMNS} FROM continuous_improvements ORDER BY status <> ALL(%s), created_at DESC, title",
+        f"SELECT {COLUMNS} FROM continuous_improvements ORDER BY status <> ALL(%s), created_at DESC, title",
         (list(ACTIVE),),
     )
     return [Item(*row) for row in rows]
@@ -161,15 +162,13 @@ def all_items(database: Database) -> list[Item]:
 
 def get(database: Database, item_id: str) -> Item | None:
     """Return one item, or None."""
-    rows = database.rows(f"SELECT {_COLUMNS} FROM continuous_improvements WHERE id = %s::uuid", (item_id,))
+    rows = database.rows(f"SELECT {COLUMNS} FROM continuous_improvements WHERE id = %s::uuid", (item_id,))
     return Item(*rows[0]) if rows else None
 
 
 def with_ids(database: Database, item_ids: Iterable[str]) -> list[Item]:
     """Return the items with these ids."""
-    rows = database.rows(
-        f"SELECT {_COLUMNS} FROM continuous_improvements WHERE id = ANY(%s::uuid[])", (list(item_ids),)
-    )
+    rows = database.rows(f"SELECT {COLUMNS} FROM continuous_improvements WHERE id = ANY(%s::uuid[])", (list(item_ids),))
     return [Item(*row) for row in rows]
 
 
@@ -191,7 +190,7 @@ def changed_at(database: Database) -> datetime | None:
 def of_scope(database: Database, project: str | None) -> list[Item]:
     """Return all items that analyses of a scope opened."""
     rows = database.rows(
-        f"SELECT {_COLUMNS} FROM continuous_improvements WHERE source = 'TELEMETRY_BOTTLENECK'"
+        f"SELECT {COLUMNS} FROM continuous_improvements WHERE source = 'TELEMETRY_BOTTLENECK'"
         " AND coalesce(source_detail->>'project', '') = %s ORDER BY created_at, id",
         (project or "",),
     )
@@ -230,6 +229,16 @@ def streaks(database: Database, project: str | None) -> dict[str, Streak]:
     return {item_id: Streak(*seen) for item_id, *seen in rows}
 
 
+def newest_ratios(database: Database) -> dict[str, float]:
+    """Return the ratio of each active item's newest occurrence in its present episode, by item id."""
+    sql = (
+        "SELECT DISTINCT ON (i.id) i.id::text, o.ratio FROM continuous_improvements AS i"
+        " JOIN item_occurrences AS o ON o.item_id = i.id AND o.episode = i.episode"
+        " WHERE i.status = ANY(%s) AND o.ratio IS NOT NULL ORDER BY i.id, o.window_end DESC"
+    )
+    return dict(database.rows(sql, (list(ACTIVE),)))
+
+
 def events(database: Database, item_id: str) -> list[Event]:
     """Return the transitions of an item, oldest first."""
     rows = database.rows(
@@ -240,13 +249,28 @@ def events(database: Database, item_id: str) -> list[Event]:
     return [Event(*row) for row in rows]
 
 
+def events_of_scope(database: Database, project: str | None) -> dict[str, list[Event]]:
+    """Return the transitions of all items that analyses of a scope opened, by item id, oldest first."""
+    rows = database.rows(
+        "SELECT e.item_id::text, e.episode, e.from_status, e.to_status, e.window_end, e.actor, e.reason,"
+        " e.run_id::text, e.effect, e.created_at FROM item_events AS e"
+        " JOIN continuous_improvements AS i ON i.id = e.item_id WHERE i.source = 'TELEMETRY_BOTTLENECK'"
+        " AND coalesce(i.source_detail->>'project', '') = %s ORDER BY e.id",
+        (project or "",),
+    )
+    found: dict[str, list[Event]] = defaultdict(list)
+    for item_id, *event in rows:
+        found[item_id].append(Event(*event))
+    return dict(found)
+
+
 def moved(cursor: psycopg2.extensions.cursor, item_ids: Iterable[str], run_id: str) -> list[tuple[Item, Event]]:
     """Return the transitions that a run made of some items, in order, with the items as they are now."""
     ids = list(item_ids)
     cursor.execute(
         "SELECT i.*, e.episode, e.from_status, e.to_status, e.window_end, e.actor, e.reason, e.run_id::text,"
         " e.effect, e.created_at FROM item_events AS e"
-        f" JOIN (SELECT {_COLUMNS} FROM continuous_improvements WHERE id = ANY(%s::uuid[])) AS i"
+        f" JOIN (SELECT {COLUMNS} FROM continuous_improvements WHERE id = ANY(%s::uuid[])) AS i"
         " ON i.id = e.item_id::text"
         " WHERE e.item_id = ANY(%s::uuid[]) AND e.run_id = %s::uuid ORDER BY e.id",
         (ids, ids, run_id),

@@ -53,6 +53,45 @@ def configured(database: Database) -> list[tuple]:
     )
 
 
+def of_types(database: Database) -> list[tuple[str, float | None, float | None, int | None, bool]]:
+    """Return the rows that apply to whole types: type, baseline, multiplier, min_samples, active."""
+    return database.rows(
+        "SELECT dimension_type, baseline_p50_ms, multiplier, min_samples, is_active FROM telemetry_thresholds"
+        " WHERE dimension_key IS NULL ORDER BY dimension_type"
+    )
+
+
+def names_after(
+    database: Database, run_id: str | None, place: Dimension | None, limit: int, text: str
+) -> list[Dimension]:
+    """Return the next dimensions by name, measured by a run or configured, with a text in their name."""
+    of_type, key = place or (None, None)
+    rows = database.rows(
+        """
+        (SELECT dimension_type, dimension_key FROM dimension_p50
+         WHERE run_id = %(run)s::uuid AND position(lower(%(text)s) IN lower(dimension_type || ':' || dimension_key)) > 0
+           AND (%(type)s::text IS NULL OR (dimension_type, dimension_key) > (%(type)s, %(key)s))
+         ORDER BY 1, 2 LIMIT %(limit)s)
+        UNION
+        (SELECT dimension_type, dimension_key FROM telemetry_thresholds
+         WHERE dimension_key IS NOT NULL
+           AND position(lower(%(text)s) IN lower(dimension_type || ':' || dimension_key)) > 0
+           AND (%(type)s::text IS NULL OR (dimension_type, dimension_key) > (%(type)s, %(key)s))
+         ORDER BY 1, 2 LIMIT %(limit)s)
+        ORDER BY 1, 2 LIMIT %(limit)s
+        """,
+        {"run": run_id, "text": text, "type": of_type, "key": key, "limit": limit},
+    )
+    return [tuple(row) for row in rows]
+
+
+def has_row(database: Database, dimension: Dimension) -> bool:
+    """Return whether a dimension has a row of its own."""
+    return database.rows(
+        "SELECT EXISTS (SELECT FROM telemetry_thresholds WHERE dimension_type = %s AND dimension_key = %s)", dimension
+    )[0][0]
+
+
 def put(database: Database, dimension_type: str, key: str | None, values: dict[str, float | bool]) -> None:
     """Write the given columns of one row; other columns keep their values."""
     columns = [name for name in (*VALUES, "is_active") if name in values]

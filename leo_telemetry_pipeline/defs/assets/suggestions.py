@@ -10,6 +10,7 @@ from dataclasses import replace
 import dagster as dg
 
 from leo_telemetry_pipeline.defs.assets.insights import insight, last_run
+from leo_telemetry_pipeline.defs.names import dashboard_page
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
 from leo_telemetry_pipeline.defs.ui import markdown_tables
 from leo_telemetry_pipeline.store import suggestions
@@ -31,6 +32,7 @@ def threshold_suggestions(
         suggestions.put(database, run.run_id, [replace(one, is_applied=one in applied) for one in found])
     yield dg.MaterializeResult(
         metadata={
+            "dashboard": dashboard_page(settings, "/thresholds"),
             "suggestions": sum(one.multiplier is not None for one in found),
             "without a suggestion": sum(one.multiplier is None for one in found),
             "applied": len(applied),

@@ -26,7 +26,7 @@ def of(
         FROM duration_histograms
         -- Three lists, so that the index finds each day and dimension; pairs would read all dimensions of a type.
         WHERE day = ANY(%(days)s::date[]) AND dimension_type = ANY(%(types)s) AND dimension_key = ANY(%(keys)s)
-          AND p50_ms IS NOT NULL AND (%(project)s::text IS NULL OR project = %(project)s)
+          AND (%(project)s::text IS NULL OR project = %(project)s) AND p50_ms IS NOT NULL
         GROUP BY 1, 2, 3
         """,
         {

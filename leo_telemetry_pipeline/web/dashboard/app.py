@@ -7,10 +7,11 @@ import asyncio
 import hmac
 import logging
 from collections.abc import Callable, Mapping
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import (
     HTMLResponse,
@@ -25,23 +26,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store.server.database import Target
-from leo_telemetry_pipeline.web.dashboard import api, overview
+from leo_telemetry_pipeline.web.dashboard import api
 from leo_telemetry_pipeline.web.dashboard.access import Access, Rights
 from leo_telemetry_pipeline.web.dashboard.live import Live
 from leo_telemetry_pipeline.web.dashboard.minutes import Minutes
-from leo_telemetry_pipeline.web.dashboard.page import Asked, Missing, Page, Refused, Step
-from leo_telemetry_pipeline.web.dashboard.pages import dimension, dimensions
+from leo_telemetry_pipeline.web.dashboard.page import Asked, Download, Missing, Page, Refused, Step
 from leo_telemetry_pipeline.web.dashboard.reading import DatabaseGone, Reader
+from leo_telemetry_pipeline.web.dashboard.registered import DOWNLOADS, NAVIGATION, PAGES, STEPS
 from leo_telemetry_pipeline.web.dashboard.rendering import STATIC, render, static
 from leo_telemetry_pipeline.web.guard import AccessRules, OriginGuard
-
-PAGES: tuple[Page, ...] = (
-    Page("/", "overview.html", overview.read, "Overview"),
-    Page("/dimensions", "dimensions.html", dimensions.read, "Dimensions", dimensions.QUERY),
-    Page("/dimension", "dimension.html", dimension.read, query=dimension.QUERY),
-)
-STEPS: tuple[Step, ...] = ()
-NAVIGATION = tuple((page.path, page.link) for page in PAGES if page.link)
 
 _JSON = "application/json"
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -57,6 +50,7 @@ _POLICY = "; ".join(
     ]
 )
 _MOST_FORM = 16 << 10
+_LEAST_COMPRESSED = 2_000
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +73,9 @@ def build_app(
     )
     # With a token, any name may lead here, such as a proxy's. Without one, only names that no other site can own.
     hosts = None if access.needs_token else frozenset({host.lower()})
-    return OriginGuard(_Headers(app), AccessRules(hosts, lambda _scope: True), site.refuse_stranger)
+    # The largest page, a trace of many spans, is a tenth as large when compressed.
+    compressed = GZipMiddleware(_Headers(app), minimum_size=_LEAST_COMPRESSED, compresslevel=5)
+    return OriginGuard(compressed, AccessRules(hosts, lambda _scope: True), site.refuse_stranger)
 
 
 class _Site:
@@ -98,6 +94,7 @@ class _Site:
             Route(api.DOCUMENT, self.document),
             *(Route(api.path_of(page.path), self._answers(page)) for page in PAGES),
             *(Route(api.path_of(step.path), self._obeys(step), methods=["POST"]) for step in STEPS),
+            *(Route(one.path, self._sends(one)) for one in DOWNLOADS),
             Route("/live", self.live),
             Route("/login", self.login, methods=["GET", "POST"]),
             Route("/static/{version}/{name}", self.file),
@@ -123,6 +120,15 @@ class _Site:
             return Response(content, media_type=_JSON)
 
         return answer
+
+    def _sends(self, download: Download) -> Callable:
+        async def send(request: Request) -> Response:
+            self._require_reader(request)
+            file = await self._reader.read(download.read, self._asked(request))
+            named = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}"}
+            return Response(file.text, media_type=file.media_type, headers=named)
+
+        return send
 
     def _makes(self, step: Step) -> Callable:
         async def make(request: Request) -> Response:
