@@ -48,6 +48,10 @@ class Browser:
         """Return a page."""
         return self._ask("GET", path, b"", headers)
 
+    def raw(self, path: str, **headers: str) -> Answer:
+        """Return the response to a request for a page as it is sent."""
+        return asyncio.run(self._client.ask("GET", path, [b""], host=HOST, **headers))
+
     def post(self, path: str, form: Mapping[str, str], **headers: str) -> Shown:
         """Send a form, and return the answer."""
         return self._ask("POST", path, urlencode(form).encode(), {"content_type": FORM, **headers})
