@@ -95,10 +95,16 @@ format: install ## Fix style automatically
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-lock: ## Update requirements.lock from pyproject.toml
+# launchers.lock has only what requirements.lock lacks; the tests that need it install it beside that.
+LOCKED := --universal --python-version 3.11 --generate-hashes --upgrade --no-annotate --quiet
+LOCKED += --custom-compile-command 'make lock'
+
+lock: ## Update requirements.lock from pyproject.toml, and the tests' launchers.lock
 	@uv=$$(command -v uv || echo $(BIN)/uv); \
-	"$$uv" pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --upgrade \
-		--no-annotate --custom-compile-command 'make lock' --quiet --output-file requirements.lock
+	"$$uv" pip compile pyproject.toml --extra dev $(LOCKED) --output-file requirements.lock && \
+	printf '%s\n' 'dagster-celery[redis]' dagster-k8s | "$$uv" pip compile - --constraints requirements.lock $(LOCKED) \
+		$$(sed -n 's/^\([a-z0-9.-]*\)==.*/--no-emit-package \1/p' requirements.lock) \
+		--output-file leo_telemetry_pipeline_tests/launchers.lock
 
 wheel: install ## Build sdist and wheel into dist/, without network
 	$(BIN)/python -m build --no-isolation

@@ -5,7 +5,7 @@ the analysis (bench_causes). Arrays are nodes x traces.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from itertools import permutations
 
 import numpy as np
@@ -177,7 +177,7 @@ def frame(
 
 def spans_of(rows: pd.DataFrame) -> list[TraceSpan]:
     """Return rows as the input of an analysis."""
-    names = {each.name for each in fields(TraceSpan)}
+    names = set(TraceSpan._fields)
     records = rows.astype("object").where(rows.notna(), None).to_dict("records")
     return [TraceSpan(**{str(name): value for name, value in row.items() if name in names}) for row in records]
 

@@ -115,7 +115,8 @@ SETTINGS = (
     Setting("alert_high", "3", ratio, "from this multiple of its baseline, an alert is high"),
     Setting("alert_critical", "5", ratio, "from this multiple of its baseline, an alert is critical"),
     Setting("alerts_per_run", "10", count, "how many alerts an analysis may send; the others become one digest"),
-    Setting("alerts_per_day", "30", count, "how many alerts the analyses of one day may send"),
+    Setting("alerts_per_day", "30", count, "how many alerts the analyses of one day, and overdue operations, may send"),
+    Setting("alert_overdue", "true", switch, "false sends no alerts about operations that are overdue"),
     Setting("alert_quiet", "", hours, "quiet hours, in which only critical alerts are sent: 22:00-07:00 Europe/Berlin"),
     Setting("alert_digest", "08:00", time_of_day, "when the daily digest is sent, in UTC; `off` for none"),
     Setting("alert_remind_after", "", optional_seconds, "how often to remind of what is still slow: 7d"),
@@ -162,6 +163,7 @@ class Settings:
     alert_critical: float
     alerts_per_run: int
     alerts_per_day: int
+    alert_overdue: bool
     alert_quiet: tuple[time, time] | None
     alert_digest: time | None
     alert_remind_after: int | None

@@ -1,78 +1,80 @@
-"""The dashboard in this process, and a client that reads its pages and sends its forms as a browser does."""
+"""The dashboard in this process, and a client that asks it for pages as a browser on this machine does."""
 
 import asyncio
+import html
 import re
-from html import unescape
-from typing import Any
-from urllib.parse import urlencode, urlsplit
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store.server.database import Target
 from leo_telemetry_pipeline.web.dashboard.app import build_app
-from leo_telemetry_pipeline_tests.receiver_client import Answer
+from leo_telemetry_pipeline_tests.receiver_client import Answer, Client
 
 HOST = "127.0.0.1:4318"
+FORM = "application/x-www-form-urlencoded"
 
 
-class Dashboard:
-    """Reads pages and sends forms."""
+@dataclass
+class Shown:
+    """A response as a page: its status, headers, HTML and visible text."""
 
-    def __init__(self, settings: Settings, target: Target) -> None:
-        self._app = build_app(settings, target, host="127.0.0.1", is_local=True, shall_end=lambda: False)
+    status: int
+    headers: dict[str, str]
+    html: str
 
-    def get(self, path: str, **query: str) -> Answer:
-        """Return the response to a request for a page."""
-        return asyncio.run(self._ask("GET", path, urlencode(query).encode(), b""))
+    @property
+    def text(self) -> str:
+        """Text without tags, in one line."""
+        body = re.sub(r"<(script|style|head)\b.*?</\1>", " ", self.html, flags=re.DOTALL)
+        return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split())
 
-    def page(self, path: str, **query: str) -> str:
-        """Return the HTML of a page that must exist."""
-        answer = self.get(path, **query)
-        assert answer.status == 200, answer.body.decode()
-        return answer.body.decode()
+    @property
+    def problem(self) -> str:
+        """Heading of a page that says what went wrong."""
+        found = re.search("<h1>(.*?)</h1>", self.html)
+        assert found, "the page has no heading"
+        return html.unescape(found[1])
 
-    def send(self, path: str, **form: str) -> Answer:
-        """Return the response to a form, which has the token of a page."""
-        [token, *_] = re.findall('name="form_token" value="([0-9a-f]+)"', self.page("/runs"))
-        return self.send_without_token(path, form_token=token, **form)
+    @property
+    def form_token(self) -> str:
+        """Token that the page's forms repeat."""
+        found = re.search(r'name="form_token" value="([0-9a-f]+)"', self.html)
+        assert found, "the page has no form"
+        return found[1]
 
-    def send_without_token(self, path: str, **form: str) -> Answer:
-        """Return the response to a form."""
-        return asyncio.run(self._ask("POST", path, b"", urlencode(form).encode()))
 
-    def follow(self, answer: Answer) -> str:
+class Browser:
+    """Asks a dashboard for pages; without cookies, scripts or redirects."""
+
+    def __init__(self, settings: Settings, target: Target, *, is_local: bool = True) -> None:
+        self._client = Client(build_app(settings, target, host="127.0.0.1", is_local=is_local, shall_end=lambda: False))
+
+    def get(self, path: str, **headers: str) -> Shown:
+        """Return a page."""
+        return self._ask("GET", path, b"", headers)
+
+    def post(self, path: str, form: Mapping[str, str], **headers: str) -> Shown:
+        """Send a form, and return the answer."""
+        return self._ask("POST", path, urlencode(form).encode(), {"content_type": FORM, **headers})
+
+    def page(self, path: str, **query: str) -> Shown:
+        """Return a page that must exist."""
+        shown = self.get(f"{path}?{urlencode(query)}" if query else path)
+        assert shown.status == 200, shown.text
+        return shown
+
+    def send(self, path: str, **form: str) -> Shown:
+        """Send a form with the token of a page, and return the answer."""
+        return self.post(path, {"form_token": self.page("/runs").form_token, **form}, origin=f"http://{HOST}")
+
+    def follow(self, answer: Shown) -> Shown:
         """Return the page that a redirection leads to."""
-        assert answer.status == 303, answer.body.decode()
-        to = urlsplit(answer.headers["location"])
-        return asyncio.run(self._ask("GET", to.path, to.query.encode(), b"")).body.decode()
+        assert answer.status == 303, answer.text
+        return self.page(answer.headers["location"])
 
-    async def _ask(self, method: str, path: str, query: bytes, body: bytes) -> Answer:
-        answer = Answer()
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        async def send(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                answer.status = message["status"]
-                answer.headers = {name.decode(): value.decode() for name, value in message["headers"]}
-            else:
-                answer.body += message.get("body", b"")
-
-        headers = [(b"host", HOST.encode()), (b"content-type", b"application/x-www-form-urlencoded")]
-        if method == "POST":
-            headers += [(b"origin", f"http://{HOST}".encode())]
-        scope = {"type": "http", "method": method, "path": path, "headers": headers, "query_string": query}
-        await self._app(scope | {"scheme": "http", "server": ("127.0.0.1", 4318)}, receive, send)
-        return answer
-
-
-def shown(page: str) -> str:
-    """Return the text that people see on a page."""
-    visible = re.sub(r"(?s)<script.*?</script>|<head>.*?</head>|<[^>]*>", " ", page)
-    return " ".join(unescape(visible).split())
-
-
-def error_of(answer: Answer) -> str:
-    """Return the heading of a page that says what went wrong."""
-    [title] = re.findall("<h1>(.*?)</h1>", answer.body.decode())
-    return unescape(title)
+    def _ask(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Shown:
+        named = {"host": HOST, **headers}
+        answer: Answer = asyncio.run(self._client.ask(method, path, [body], **named))
+        return Shown(answer.status, answer.headers, answer.body.decode())

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from functools import cached_property
 
 from leo_telemetry_pipeline.actions import item_life
 from leo_telemetry_pipeline.actions.item_life import Level, first_day_since
@@ -26,6 +27,7 @@ BEFORE = timedelta(days=28)
 WEEK = timedelta(days=7)
 # Days before the end of the window that an effect covers at most.
 MOST_DAYS = timedelta(days=180)
+_ITEMS_AT_ONCE = 50
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Past:
     sides: Mapping[Dimension, Side | None]
     window: Window
 
-    @property
+    @cached_property
     def end(self) -> int:
         """The day after the last one."""
         return self.window.days[-1].toordinal() + 1
@@ -50,8 +52,9 @@ class Past:
 
     def daily_p50s(self, dimension: Dimension) -> list[float]:
         """Return the P50 of each day, NaN without spans."""
-        days = (compare.part(self.sides.get(dimension), day, day + 1) for day in range(self._first, self.end))
-        return [math.nan if of_day is None else compare.median(of_day, GAMMA) for of_day in days]
+        side = self.sides.get(dimension)
+        known = dict(zip(side.days.tolist(), compare.daily_medians(side, GAMMA).tolist(), strict=True)) if side else {}
+        return [known.get(day, math.nan) for day in range(self._first, self.end)]
 
     @property
     def _first(self) -> int:
@@ -65,9 +68,9 @@ def read(database: Database, window: Window, dimensions: Iterable[Dimension], be
     if not wanted:
         return Past({}, period)
     scope = daily.scope(database, period, [of_type for of_type, _ in wanted])
-    rows = list(daily.read(database, period, wanted, scope.seen, scope.uncounted))
-    first = period.start.date().toordinal()
-    return Past({name: compare.side(rows, place, first) for place, name in enumerate(wanted)}, period)
+    rows = daily.read(database, period, wanted, scope.seen, scope.uncounted)
+    sides = compare.sides(rows, len(wanted), period.start.date().toordinal())
+    return Past(dict(zip(wanted, sides, strict=True)), period)
 
 
 def steps(
@@ -80,7 +83,7 @@ def steps(
     run_id: str,
 ) -> tuple[list[Occurrence], list[Transition]]:
     """Return what the analysis saw of the active items, and the transitions that follow."""
-    occurrences, transitions = [], []
+    occurrences, moving = [], []
     for item in items:
         if not item.is_active or item.dimension is None:
             continue
@@ -94,8 +97,9 @@ def steps(
         is_silent = past.sides.get(item.dimension) is None
         to_status = item_life.next_status(item, verdict, streak, window.end, is_silent=is_silent)
         if to_status:
-            effect = _effect(database, item, result, streak, window) if result else None
-            transitions.append(_transition(item, to_status, effect, window, run_id))
+            moving.append((item, to_status))
+    measured = _effects(database, [item for item, _ in moving], results, streaks, window)
+    transitions = [_transition(item, to, measured.get(item.id), window, run_id) for item, to in moving]
     return occurrences, transitions
 
 
@@ -159,20 +163,40 @@ def _slow_from(item: Item, result: DimensionResult) -> float:
 def _last_slow_day(side: Side | None, slow_from_ms: float, end: int) -> int | None:
     if side is None:
         return None
-    for day in reversed(side.days[side.days < end].tolist()):
-        of_day = compare.part(side, day, day + 1)
-        if of_day and compare.median(of_day, GAMMA) > slow_from_ms:
-            return day
-    return None
+    slow = side.days[(side.days < end) & (compare.daily_medians(side, GAMMA) > slow_from_ms)]
+    return int(slow[-1]) if slow.size else None
 
 
-def _effect(database: Database, item: Item, result: DimensionResult, streak: Streak, window: Window) -> Effect | None:
+def _effects(
+    database: Database,
+    items: Sequence[Item],
+    results: Mapping[Dimension, DimensionResult],
+    streaks: Mapping[str, Streak],
+    window: Window,
+) -> dict[str, Effect | None]:
+    """Return the effects of episodes by item id."""
+    known = sorted((item for item in items if item.dimension in results), key=_onset)
+    found = {}
+    # Each read takes a while, and the history of all items may not fit into memory.
+    for number in range(0, len(known), _ITEMS_AT_ONCE):
+        some = known[number : number + _ITEMS_AT_ONCE]
+        past = read(database, window, [item.dimension for item in some if item.dimension], _covered(some[0], window))
+        for item in some:
+            assert item.dimension is not None
+            found[item.id] = _effect(item, results[item.dimension], streaks.get(item.id, Streak()), past)
+    return found
+
+
+def _covered(item: Item, window: Window) -> timedelta:
+    """Return how far before the end of the window the effect of an item looks."""
+    return min(midnight(window.end.date()) - midnight(_onset(item)) + BEFORE, MOST_DAYS)
+
+
+def _effect(item: Item, result: DimensionResult, streak: Streak, past: Past) -> Effect | None:
     """Return the effect of an episode, None without days on both sides."""
     assert item.dimension is not None
-    onset = _onset(item)
-    covered = min(midnight(window.end.date()) - midnight(onset) + BEFORE, MOST_DAYS)
-    past = read(database, window, [item.dimension], covered)
-    side, first = past.sides[item.dimension], onset.toordinal()
+    begin = (midnight(past.window.end.date()) - _covered(item, past.window)).date().toordinal()
+    side, first = compare.part(past.sides[item.dimension], begin, past.end), _onset(item).toordinal()
     fixed = first_day_since(item.status_since) if item.status == "VERIFYING" else None
     last = _last_slow_day(side, _slow_from(item, result), fixed.toordinal() if fixed else past.end)
     if last is None:

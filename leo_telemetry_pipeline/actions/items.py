@@ -27,6 +27,7 @@ _MOST = 2 / 3
 _HALF_A_MICROSECOND = 0.0005
 # Times below this have two significant digits.
 _TWO_DIGITS_MS = 9.95
+_HOUR_MS, _MINUTE_MS = 3_600_000, 60_000
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def plan(
     closed = {item.fingerprint: item for item in items if not item.is_active}
     caused_by = {one.dimension: cause.dimension for cause in causes for one in (cause, *cause.members)}
     members_of = {cause.dimension: cause.members for cause in causes}
-    room = _Room(items, limits, window_end)
+    room, lists = _Room(items, limits, window_end), _Lists(active)
     create, reopen, update, item_of, rate_limited = [], [], [], {}, 0
     for bottleneck in bottlenecks:
         name = bottleneck.dimension
@@ -90,7 +91,7 @@ def plan(
         detail = bottleneck.as_json() | {"members": [asdict(one) for one in members]}
         draft = worded(detail, project, run_id, window_start, window_end)
         cause, mark = caused_by.get(name, name), draft.fingerprint
-        belongs_to = mark if mark in named else _active_item(name, members, active)
+        belongs_to = mark if mark in named else lists.item_of(name, members)
         if mark in named:
             update.append(draft)
         elif (
@@ -119,15 +120,15 @@ class _Room:
 
     def __init__(self, items: Sequence[Item], limits: Mapping[str, Limits], window_end: datetime) -> None:
         day = window_end.astimezone(UTC).date()
-        self._items, self._limits, self._window_end = items, limits, window_end
+        self._limits, self._window_end = limits, window_end
         self._opened = Counter(item.dimension[0] for item in items if item.dimension and item.opened_at.date() == day)
         self._created: Counter[str] = Counter()
+        self._closed = {item.fingerprint: item.last_seen_at for item in items if not item.is_active}
 
     def cools_down(self, dimension_type: str, mark: str) -> bool:
-        """Return whether the last closed item of a fingerprint is within its cool-down."""
+        """Return whether the closed item of a fingerprint is within its cool-down."""
         hours = _or(self._limits.get(dimension_type, Limits()).cooldown_hours, COOLDOWN_HOURS)
-        closed = [item.last_seen_at for item in self._items if item.fingerprint == mark and not item.is_active]
-        return bool(closed) and max(closed) + timedelta(hours=hours) > self._window_end
+        return mark in self._closed and self._closed[mark] + timedelta(hours=hours) > self._window_end
 
     def take(self, dimension_type: str) -> bool:
         """Count one more item of a type, and return whether its limits allow it."""
@@ -139,14 +140,25 @@ class _Room:
         return fits
 
 
-def _active_item(name: Dimension, members: Iterable[Explanation], items: Iterable[Item]) -> str | None:
-    """Return the fingerprint of the active item that lists a dimension, or is named after one of its members."""
-    below = {member.dimension for member in members}
-    for item in items:
-        about = item_resolutions.dimensions_of(item.source_detail)
-        if name in about or below.intersection(about[:1]):
-            return item.fingerprint
-    return None
+class _Lists:
+    """Active items by the dimensions that they list, and by the first of these, which they are named after."""
+
+    def __init__(self, active: Sequence[Item]) -> None:
+        self._marks = [item.fingerprint for item in active]
+        self._listed: dict[Dimension, int] = {}
+        self._named: dict[Dimension, int] = {}
+        for place, item in enumerate(active):
+            about = item_resolutions.dimensions_of(item.source_detail)
+            for dimension in about:
+                self._listed.setdefault(dimension, place)
+            for dimension in about[:1]:
+                self._named.setdefault(dimension, place)
+
+    def item_of(self, name: Dimension, members: Iterable[Explanation]) -> str | None:
+        """Return the fingerprint of the first item that lists a dimension, or is named after one of its members."""
+        places = [self._listed.get(name), *(self._named.get(member.dimension) for member in members)]
+        first = min((place for place in places if place is not None), default=None)
+        return None if first is None else self._marks[first]
 
 
 def _or(value: int | None, default: int) -> int:
@@ -278,6 +290,15 @@ def milliseconds(value: float) -> str:
     if round(value) < 1000:
         return f"{round(value)}ms"
     return f"{value / 1000:.1f}".removesuffix(".0") + "s"
+
+
+def duration(ms: float) -> str:
+    """Format a time that may be long or negative: ``150ms``, ``1.5s``, ``12 min``, ``2.5 h``, ``-2.5 h``."""
+    if ms < 0:
+        return f"-{duration(-ms)}"
+    if ms >= _HOUR_MS:
+        return f"{ms / _HOUR_MS:.1f} h"
+    return f"{ms / _MINUTE_MS:.0f} min" if ms >= _MINUTE_MS else milliseconds(ms)
 
 
 def lasted(seconds: float) -> str:

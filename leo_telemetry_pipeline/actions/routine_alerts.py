@@ -1,12 +1,16 @@
-"""Alerts that no analysis writes: the daily digest, and troubles of our own.
+"""Alerts that no analysis writes: the daily digest, troubles of our own, and overdue operations.
 
 Belongs here: reading what they depend on, and writing them to the outbox. Does not: deciding (alerts), SQL (store).
 """
 
-from datetime import datetime, timedelta
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
 
-from leo_telemetry_pipeline.actions import alerts
+import psycopg2.extensions
+
+from leo_telemetry_pipeline.actions import alerts, operations, slow_spans
 from leo_telemetry_pipeline.actions.alerts import Health, Policy, Slow
+from leo_telemetry_pipeline.actions.slow_spans import Told
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import items, outbox, runs, spans
 from leo_telemetry_pipeline.store.items import Item
@@ -31,7 +35,7 @@ def policy(settings: Settings) -> Policy:
 
 
 def write(database: Database, settings: Settings, now: datetime) -> int:
-    """Write the digest and alerts about ourselves, if they are due; return how many are new."""
+    """Write the digest and alerts about ourselves and about overdue operations, if due; return how many are new."""
     last, waiting = runs.last_succeeded(database), runs.waiting(database)
     facts = Health(
         now=now,
@@ -45,13 +49,23 @@ def write(database: Database, settings: Settings, now: datetime) -> int:
     analysed = last.finished_at if last else None
     if alerts.digest_is_due(now, settings.alert_digest, outbox.last_digest(database), analysed):
         assert last is not None
-        slow = [_slow(one) for one in items.all_items(database) if one.is_active]
+        newest = items.newest_ratios(database)
+        slow = [_slow(one, newest.get(one.id)) for one in items.all_items(database) if one.is_active]
         digest = alerts.digest(slow, last.window.end, f"{now:%Y-%m-%d}", policy(settings))
         due += [digest] if digest else []
-    if not due:
+    late = slow_spans.overdue(operations.read(database, settings, now.timestamp())) if settings.alert_overdue else {}
+    if not due and not late:
         return 0
     with database.transaction() as cursor:
+        if late:
+            due += slow_spans.decide(late, _told(cursor, late, now), settings.alerts_per_day, now)
         return outbox.write(cursor, due)
+
+
+def _told(cursor: psycopg2.extensions.cursor, late: Collection[str], now: datetime) -> Told:
+    day = now.astimezone(UTC).date()
+    keys = outbox.written(cursor, late)
+    return Told(keys, outbox.written_on(cursor, day), outbox.written_on(cursor, day, [slow_spans.KIND]))
 
 
 def _failure(newest: list[Run]) -> str | None:
@@ -61,8 +75,9 @@ def _failure(newest: list[Run]) -> str | None:
     return f"{ended.reason_code}: {' '.join((ended.error_detail or 'no further details').split())}"[:300]
 
 
-def _slow(item: Item) -> Slow:
-    ratio = item.source_detail.get("ratio")
+def _slow(item: Item, newest: float | None) -> Slow:
+    # The detail is from the last analysis that flagged the item, which may be old.
+    ratio = item.source_detail.get("ratio") if newest is None else newest
     return Slow(
         item_id=item.id,
         name=":".join(item.dimension) if item.dimension else item.title,

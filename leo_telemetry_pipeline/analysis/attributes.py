@@ -4,8 +4,9 @@ Belongs here: comparing the frequency of values in slow and other spans. Does no
 why traces are slow (attribution).
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,12 @@ class Separator:
         return f"{term}: {self.slow_share:.0%} of slow spans, {self.other_share:.0%} of the others".replace("%", " %")
 
 
+def shares_in(text: str) -> tuple[str, float, float] | None:
+    """Return the term of a separator in words, and its shares (0 to 1) of the slow spans and of the others."""
+    found = re.fullmatch(r"(.*): (\d+) % of slow spans, (\d+) % of the others", text, re.DOTALL)
+    return (found[1], int(found[2]) / 100, int(found[3]) / 100) if found else None
+
+
 def slow_cut(window_ms: Sequence[float] | np.ndarray, baseline_ms: Sequence[float] | np.ndarray) -> float:
     """Return the duration in ms above which a span is slow: the geometric mean of the two medians."""
     after, before = float(np.median(window_ms)), float(np.median(baseline_ms))
@@ -51,8 +58,7 @@ def with_trace_attributes(spans: Sequence[TraceSpan]) -> list[TraceSpan]:
     handoffs = sorted((one for one in spans if one.span_type == HANDOFF), key=lambda one: one.start_time_ms)
     inherited = {one.trace_id: mapping(one.attributes) for one in reversed(handoffs)}
     return [
-        replace(
-            one,
+        one._replace(
             attributes={
                 **inherited.get(one.trace_id, {}),
                 **mapping(one.attributes),

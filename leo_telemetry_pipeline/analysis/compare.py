@@ -7,14 +7,17 @@ Days are clusters: spans of one day are correlated. The interval of a percentile
 below it, inverted (Woodruff, JASA 1952), with the variance between days (Francisco and Fuller, "Quantile estimation
 with a complex survey design", Annals of Statistics 1991). Two intervals combine by MOVER (Zou and Donner,
 "Construction of confidence limits about effect measures", Statistics in Medicine 2008), on logarithms for a ratio. The
-result is deterministic. Autocorrelation between days is ignored.
+result is deterministic. Autocorrelation between days is ignored unless its first order is given; then it inflates the
+variance of a side and takes away degrees of freedom (Bence, "Analysis of short time series: correcting for
+autocorrelation", Ecology 1995).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from leo_telemetry_pipeline.analysis import noise
 from leo_telemetry_pipeline.analysis.bucket_percentiles import percentiles
 from leo_telemetry_pipeline.daily_rows import ZERO_BUCKET, Rows, resolution_of
 from leo_telemetry_pipeline.resolution import least_ratio
@@ -98,25 +101,39 @@ def side(portions: Iterable[Rows], place: int, first: int) -> Side | None:
 
     ``first``: the number of the first day read, counted from an origin that both sides share.
     """
-    days, buckets, spans, least, most, coarsest = [], [], [], [], [], 0.0
+    rows_of = [(rows, np.flatnonzero(rows.dimension == place)) for rows in portions]
+    return _side([(rows, int(row)) for rows, found in rows_of for row in found], first)
+
+
+def sides(portions: Iterable[Rows], count: int, first: int) -> list[Side | None]:
+    """Return the days of each of ``count`` dimensions, as ``side`` does."""
+    rows_of: list[list[tuple[Rows, int]]] = [[] for _ in range(count)]
     for rows in portions:
-        starts = np.concatenate(([0], rows.ends[:-1]))
-        for row in np.flatnonzero(rows.dimension == place):
-            inside = slice(starts[row], rows.ends[row])
-            days.append(first + int(rows.day[row]))
-            buckets.append(rows.buckets[inside])
-            spans.append(rows.spans[inside])
-            least.append(rows.min_ms[row])
-            most.append(rows.max_ms[row])
-            coarsest = max(coarsest, float(resolution_of(rows.count[row], rows.fine_count[row])))
-    if not days:
+        for row, place in enumerate(rows.dimension.tolist()):
+            rows_of[place].append((rows, row))
+    return [_side(of_place, first) for of_place in rows_of]
+
+
+def _side(found: Sequence[tuple[Rows, int]], first: int) -> Side | None:
+    if not found:
         return None
+    inside = [slice(rows.ends[row - 1] if row else 0, rows.ends[row]) for rows, row in found]
+    buckets = [rows.buckets[here] for (rows, _), here in zip(found, inside, strict=True)]
     lowest = min(int(each[0]) for each in buckets)
-    matrix = np.zeros((len(days), max(int(each[-1]) for each in buckets) - lowest + 1))
-    for row, (numbers, inside) in enumerate(zip(buckets, spans, strict=True)):
-        matrix[row, numbers - lowest] = inside
+    matrix = np.zeros((len(found), max(int(each[-1]) for each in buckets) - lowest + 1))
+    for place, ((rows, _), here) in enumerate(zip(found, inside, strict=True)):
+        matrix[place, buckets[place] - lowest] = rows.spans[here]
+    days = np.array([first + int(rows.day[row]) for rows, row in found])
     order = np.argsort(days)
-    return Side(np.array(days)[order], matrix[order], lowest, float(min(least)), float(max(most)), coarsest)
+    counts = [(rows.count[row], rows.fine_count[row]) for rows, row in found]
+    return Side(
+        days[order],
+        matrix[order],
+        lowest,
+        min(float(rows.min_ms[row]) for rows, row in found),
+        max(float(rows.max_ms[row]) for rows, row in found),
+        float(resolution_of(*(np.array(of_rows) for of_rows in zip(*counts, strict=True))).max()),
+    )
 
 
 def part(of: Side | None, first: int, end: int) -> Side | None:
@@ -132,6 +149,14 @@ def median(of: Side, gamma: float) -> float:
     return _value(of, 0.5, gamma)
 
 
+def daily_medians(of: Side, gamma: float) -> np.ndarray:
+    """Return the P50 of each day of a side."""
+    day, column = np.nonzero(of.spans)
+    ends = np.cumsum(np.bincount(day, minlength=len(of.days)))
+    values = percentiles((0.5,), ends, of.lowest + column, of.spans[day, column], gamma)
+    return np.clip(values[0], of.min_ms, of.max_ms)
+
+
 def count_over(of: Side, limit_ms: float, gamma: float) -> int:
     """Return the number of spans in buckets that end over a limit."""
     edges = _edge(of.lowest + np.arange(of.spans.shape[1]), gamma)
@@ -140,11 +165,19 @@ def count_over(of: Side, limit_ms: float, gamma: float) -> int:
 
 def compare(a: Side, b: Side, gamma: float) -> Comparison:
     """Compare side B with side A, both at the coarser of their resolutions."""
+    p50, p90 = (difference(a, b, quantile, gamma) for quantile in COMPARED)
+    return Comparison(a.count, len(a.days), b.count, len(b.days), max(len(a.days), len(b.days)) > 1, p50, p90)
+
+
+def difference(a: Side, b: Side, quantile: float, gamma: float, memory: float = 0.0) -> Difference:
+    """Compare one percentile of side B with that of side A, both at the coarser of their resolutions.
+
+    ``memory``: first-order autocorrelation between days, which both sides share.
+    """
     coarser = max(a.resolution_ms, b.resolution_ms)
     a, b = replace(a, resolution_ms=coarser), replace(b, resolution_ms=coarser)
     together = (_by_weekday(a), _by_weekday(b)) if _same_weekdays(a, b) else (a, b)
-    p50, p90 = (_difference(*together, quantile, gamma) for quantile in COMPARED)
-    return Comparison(a.count, len(a.days), b.count, len(b.days), max(len(a.days), len(b.days)) > 1, p50, p90)
+    return _difference(*together, quantile, gamma, memory, (len(a.days), len(b.days)))
 
 
 def _same_weekdays(a: Side, b: Side) -> bool:
@@ -164,9 +197,10 @@ def _by_weekday(of: Side) -> Side:
     return replace(of, days=names, spans=spans)
 
 
-def _difference(a: Side, b: Side, quantile: float, gamma: float) -> Difference:
+def _difference(a: Side, b: Side, quantile: float, gamma: float, memory: float, days: tuple[int, int]) -> Difference:
     of_a, of_b = _percentile(a, quantile, gamma), _percentile(b, quantile, gamma)
     of_a, of_b = _borrowed(of_a, of_b, a), _borrowed(of_b, of_a, b)
+    of_a, of_b = _autocorrelated(of_a, a, days[0], memory), _autocorrelated(of_b, b, days[1], memory)
     reach = _t(_freedom(a, of_a, b, of_b, gamma))
     ends_a, ends_b = _ends(a, of_a, reach, gamma), _ends(b, of_b, reach, gamma)
     together = _correlation(a, of_a, b, of_b)
@@ -223,6 +257,17 @@ def _borrowed(own: _Percentile, other: _Percentile, of: Side) -> _Percentile:
         return _Percentile(own.quantile, own.value, float(by_spans), np.inf, own.excess)
     of_a_day = other.error * np.sqrt(other.freedom + 1)
     return _Percentile(own.quantile, own.value, float(max(by_spans, of_a_day)), other.freedom, own.excess)
+
+
+def _autocorrelated(of: _Percentile, side: Side, days: int, memory: float) -> _Percentile:
+    """Correct error and degrees of freedom of a percentile of ``days`` days, in rows that may be whole weekdays."""
+    rows = len(side.days)
+    if rows == 1:
+        return of
+    # Autocorrelated days differ less from each other than from the level that they are drawn from.
+    seen = 1 - (noise.variance_factor(rows, memory) - 1) / (rows - 1)
+    error = of.error * float(np.sqrt(noise.variance_factor(days, memory) / seen))
+    return replace(of, error=error, freedom=of.freedom * (1 - memory**2) / (1 + memory**2))
 
 
 def _freedom(a: Side, of_a: _Percentile, b: Side, of_b: _Percentile, gamma: float) -> float:

@@ -23,10 +23,15 @@ _REPLICA = re.compile(r"(-[bcdf-hj-np-tv-xz0-9]{6,10})?-[bcdf-hj-np-tv-xz2-9]{5}
 
 def service_of(attributes: Mapping[str, Any]) -> str:
     """Return the service of a span, empty if unknown: its service name, else its pod's name without the replica."""
+    if not attributes:
+        return ""
     for name in _NAMES:
-        if found := _text(attributes, name):
+        if (found := attributes.get(name)) and isinstance(found, str):
             return found
-    return next((_REPLICA.sub("", pod) for name in _PODS if (pod := _text(attributes, name))), "")
+    for name in _PODS:
+        if (pod := attributes.get(name)) and isinstance(pod, str):
+            return _REPLICA.sub("", pod)
+    return ""
 
 
 def below_clients(
@@ -71,6 +76,8 @@ def callees(
     peer names the service.
     """
     known = set(services)
+    if not known - {""}:
+        return list(services)
     found = []
     for row, own in enumerate(services):
         called, below = "", children[row]

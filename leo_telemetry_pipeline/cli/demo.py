@@ -19,8 +19,9 @@ from typing import Any
 
 import click
 
-from leo_telemetry_pipeline.actions import item_resolutions
-from leo_telemetry_pipeline.cli import findings
+from leo_telemetry_pipeline.actions import directive_steps, item_resolutions
+from leo_telemetry_pipeline.actions.items import duration
+from leo_telemetry_pipeline.cli import findings, text
 from leo_telemetry_pipeline.cli.import_files import store
 from leo_telemetry_pipeline.cli.processes import home_owner, supervise
 from leo_telemetry_pipeline.cli.processes.commands import prepared
@@ -30,15 +31,18 @@ from leo_telemetry_pipeline.sample.expected import manifest
 from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled
 from leo_telemetry_pipeline.sources.files import reader
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store import items, runs, span_totals, spans
+from leo_telemetry_pipeline.store import directives, items, outbox, runs, span_totals, spans
 from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.directives import Directive
 from leo_telemetry_pipeline.store.items import Item
+from leo_telemetry_pipeline.store.outbox import Stored
 from leo_telemetry_pipeline.store.retention.purge import Selection, purge
 from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline.store.server import dagster_home, database, migrations
 from leo_telemetry_pipeline.store.server.database import Database, Target
 
 PATIENCE_S = 180
+MOST_ALERTS = 100
 
 
 @click.command()
@@ -62,6 +66,10 @@ def demo() -> None:
         click.echo(findings.render(replace(findings.read(connection), last_span=None)))
         open_items = [item for item in items.all_items(connection) if item.is_active]
         click.echo(f"\n4. What to do about it\n{conclusion(open_items, json.loads(_manifest(home).read_text()))}")
+        # A directive usually waits for analyses of two days; the demo has one.
+        directive_steps.follow(connection, Settings(environment | {PREFIX + "DIRECTIVE_ANALYSES": "1"}))
+        known = (open_items, directives.live(connection), outbox.newest(connection, MOST_ALERTS))
+        click.echo(f"\n5. Who does it, and who is told\n{handed_over(*known, _with_home(home))}")
         _say_where(home)
 
 
@@ -120,6 +128,31 @@ def conclusion(open_items: Sequence[Item], planted: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def handed_over(open_items: Sequence[Item], live: Sequence[Directive], written: Sequence[Stored], command: str) -> str:
+    """Describe the item that costs the most time, its directive and its alert, with the commands that go on."""
+    if not open_items:
+        return "   Nothing, as no item is open."
+    item = max(open_items, key=lambda item: item.source_detail.get("lost_ms_a_week") or 0)
+    directive = next((one for one in live if item.id in one.item_ids), None)
+    alert = next((one for one in written if one.key.startswith(item.id) and one.state == "waiting"), None)
+    lost = duration(item.source_detail.get("lost_ms_a_week") or 0)
+    lines = [
+        f"   The item that costs the most time, {lost} per week: {item.title}",
+        f"      {command} items show {item.id}",
+    ]
+    if directive:
+        lines += [
+            f"   The work, drafted as directive {directive.sd_key}:",
+            f"      {command} directives show {directive.sd_key}",
+        ]
+    if alert:
+        lines += [
+            f'   The alert, which waits for a channel: "[{alert.severity}] {alert.title}". To send it to a webhook:',
+            f"      {PREFIX}ALERT_URLS=webhook+https://HOST/PATH {command} alerts retry",
+        ]
+    return "\n".join(text.in_a_line(line.rstrip()) for line in lines)
+
+
 def _manifest(home: Path) -> Path:
     return home / "manifest.json"
 
@@ -176,14 +209,21 @@ def _execute(connection: Database, target: Target, settings: Settings, environme
     )
 
 
+def _ours() -> str:
+    """Return the command as the user can type it."""
+    if shutil.which("leo-telemetry") or not sys.argv[0].endswith("/leo-telemetry"):
+        return "leo-telemetry"
+    return shlex.quote(sys.argv[0])
+
+
+def _with_home(home: Path) -> str:
+    return f"{PREFIX}HOME={shlex.quote(str(home))} {_ours()}"
+
+
 def _say_where(home: Path) -> None:
-    command = shlex.quote(sys.argv[0]) if sys.argv[0].endswith("/leo-telemetry") else "leo-telemetry"
-    if shutil.which("leo-telemetry"):
-        command = "leo-telemetry"
-    with_home = f"{PREFIX}HOME={shlex.quote(str(home))} {command}"
     click.echo(
-        f"\nItems:          {with_home} items"
-        f"\nWith evidence:  {with_home} findings --verbose"
-        f"\nUI:             {with_home} dev    (http://127.0.0.1:{Settings().ui_port})"
-        f"\nYour own spans: {command} import FILE..., then {command} analyze"
+        f"\nItems:          {_with_home(home)} items"
+        f"\nWith evidence:  {_with_home(home)} findings --verbose"
+        f"\nDashboard:      {_with_home(home)} dev    (http://127.0.0.1:{Settings().serve_port})"
+        f"\nYour own spans: {_ours()} import FILE..., then {_ours()} analyze"
     )

@@ -23,7 +23,7 @@ analysis_job = dg.define_asset_job(
 insights_job = dg.define_asset_job(
     INSIGHTS_JOB,
     selection=_insights,
-    description="After an analysis: trends, comparisons, backtest, forecast, threshold suggestions and directives.",
+    description="After an analysis: trends, comparisons, backtest, forecast, suggested thresholds, directives, impact.",
 )
 
 maintenance_job = dg.define_asset_job(

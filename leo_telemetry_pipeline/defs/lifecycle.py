@@ -111,7 +111,10 @@ def process_lives(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool | No
     """Return whether the process of a launched run is alive, or None if its launcher cannot tell."""
     launcher = instance.run_launcher
     if launcher.supports_check_run_worker_health:
-        status = launcher.check_run_worker_health(run).status
+        try:
+            status = launcher.check_run_worker_health(run).status
+        except Exception:  # noqa: BLE001  # launchers raise various errors if they cannot reach a broker or a cluster
+            return None
         return None if status == WorkerStatus.UNKNOWN else status == WorkerStatus.RUNNING
     if not isinstance(launcher, dg.DefaultRunLauncher):
         return None

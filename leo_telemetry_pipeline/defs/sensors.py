@@ -27,6 +27,8 @@ SILENT_LAUNCH = timedelta(seconds=40)
 # Importing takes minutes on a busy machine, but not longer than this.
 LONGEST_LAUNCH = timedelta(minutes=15)
 CLEAR_UP_S = 3600
+# A process that was told to end reports its end sooner, if it is alive.
+LONGEST_END = timedelta(minutes=1)
 # A run without a heartbeat for this long is lost; the rule itself is in SQL.
 SILENT_S = 30
 AWAY = "away"
@@ -184,7 +186,7 @@ def alerts_sensor(
 def _end_lost_followers(instance: dg.DagsterInstance, location: str | None, deadline: timedelta) -> list[str]:
     """End overdue insights and deliveries, such as those whose process was killed, because they occupy run slots."""
     late = datetime.now(UTC) - deadline
-    statuses = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    statuses = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
     overdue = [
         run
         for job in (insights_job, alerts_job)
@@ -214,9 +216,16 @@ def _with_error(instance: dg.DagsterInstance, records: Sequence[dg.RunRecord], w
 
 
 def _end(instance: dg.DagsterInstance, run: dg.DagsterRun, why: str) -> None:
-    """Terminate the process of a Dagster run, or mark the run as failed if there is none."""
-    if run.is_finished:
+    """Terminate the process of a Dagster run, or mark the run as failed if there is none or it does not end."""
+    record = instance.get_run_record_by_id(run.run_id)
+    if record is None or record.dagster_run.is_finished:
         return
+    if record.dagster_run.status == dg.DagsterRunStatus.CANCELING:
+        # Celery's launcher says that it ends any process, also one whose worker is gone.
+        if datetime.now(UTC) - record.update_timestamp.astimezone(UTC) > LONGEST_END:
+            instance.report_run_failed(run, message=why)
+        return
+    instance.report_run_canceling(run, message=why)
     try:
         is_terminating = instance.run_launcher.terminate(run.run_id)
     except Exception:  # noqa: BLE001  # launchers raise various errors for a process that is gone

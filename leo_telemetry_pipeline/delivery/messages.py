@@ -10,14 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from leo_telemetry_pipeline.actions import inert
-from leo_telemetry_pipeline.actions.items import milliseconds, ratio
+from leo_telemetry_pipeline.actions.items import duration, lasted, milliseconds, ratio
 from leo_telemetry_pipeline.store.outbox import Claimed
 
 VERSION = 1
 LONGEST_TITLE = 200
 LONGEST_LINE = 500
-_HOUR_MS = 3_600_000
-_MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True)
@@ -60,6 +58,8 @@ def _lines(kind: str, body: Mapping[str, Any]) -> Iterator[str]:
         yield from _listed(body)
     elif kind == "health":
         yield from _of_health(body)
+    elif kind == "slow_span":
+        yield from _of_operation(body)
     else:
         yield from _of_item(body)
 
@@ -69,9 +69,11 @@ def _listed(body: Mapping[str, Any]) -> Iterator[str]:
         since = f" since {one['since'][:10]}" if one.get("since") else ""
         status = f" ({one['status'].lower().replace('_', ' ')})" if one.get("status") else ""
         yield f"- {one['name']}: {_times(one.get('ratio'))}{since}{status}"
+    for one in body.get("operations", ()):
+        yield f"- {one['name']}: not ended after {lasted(one['worked_s'])}"
     if body.get("more"):
         yield f"and {body['more']} more"
-    yield "All of them: leo-telemetry items"
+    yield f"All of them: leo-telemetry {'running' if 'operations' in body else 'items'}"
 
 
 def _of_health(body: Mapping[str, Any]) -> Iterator[str]:
@@ -85,12 +87,20 @@ def _of_health(body: Mapping[str, Any]) -> Iterator[str]:
         yield "What to do: leo-telemetry doctor"
 
 
+def _of_operation(body: Mapping[str, Any]) -> Iterator[str]:
+    started = body["started_at"][:19].replace("T", " ")
+    yield f"Started at {started} UTC. By its history, it rarely takes longer than {lasted(body['time_out_s'])}."
+    places = (("in project", body.get("project")), ("for", body.get("sd_id")), ("in trace", body.get("trace_id")))
+    yield f"Process {body['process']}{''.join(f', {word} {place}' for word, place in places if place)}."
+    yield "What runs now: leo-telemetry running"
+
+
 def _of_item(body: Mapping[str, Any]) -> Iterator[str]:
     if body.get("p50_ms") is not None and body.get("baseline_p50_ms") is not None:
         now, before = milliseconds(body["p50_ms"]), milliseconds(body["baseline_p50_ms"])
         yield f"It takes {now}, normally {before}; slow since {str(body.get('since', ''))[:10]}."
     if body.get("lost_ms_a_week"):
-        yield f"Time lost per week: {_duration(body['lost_ms_a_week'])}."
+        yield f"Time lost per week: {duration(body['lost_ms_a_week'])}."
     if body.get("why"):
         yield f"Why: {'; '.join(map(str, body['why']))}."
     if body.get("effect"):
@@ -110,13 +120,7 @@ def _effect(effect: Mapping[str, Any]) -> Iterator[str]:
         yield f"It takes {effect['ratio']:.2f}x as long as while it was slow{interval}."
     given_back = effect.get("given_back_ms_per_week")
     if given_back is not None and given_back > 0:
-        yield f"Time given back per week: {_duration(given_back)}."
-
-
-def _duration(ms: float) -> str:
-    if ms >= _HOUR_MS:
-        return f"{ms / _HOUR_MS:.1f} h"
-    return f"{ms / _MINUTE_MS:.0f} min" if ms >= _MINUTE_MS else milliseconds(ms)
+        yield f"Time given back per week: {duration(given_back)}."
 
 
 def _times(of_baseline: float | None) -> str:

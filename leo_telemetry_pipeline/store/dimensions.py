@@ -271,7 +271,7 @@ NAMED_SPANS = f"""
 SELECT {_TYPE} AS span_type, {_bounded(_NAME)} AS span_name, {DAY_OF} AS day FROM workflow_trace_log AS s"""
 
 # Columns of single spans; a caller adds conditions on ``s``.
-_STORED = f"""(
+STORED_SPANS = f"""(
     SELECT {DAY_OF} AS day, s.trace_id, s.span_id, s.parent_span_id, {_TYPE} AS span_type, {_OWN_NAME} AS span_name,
            s.start_time_ms, coalesce(s.end_time_ms, s.start_time_ms + s.duration_ms) AS end_time_ms,
            coalesce({_FINE}, {_DURATION}) AS duration_ms, s.queue_wait_ms, s.attributes
@@ -282,7 +282,7 @@ _STORED = f"""(
 
 def keyed_spans(where: str, folds: Folds) -> str:
     """Return SQL for types, keys and attributes of spans; ``where``: condition on ``s``. Needs Folds.parameters."""
-    return f"SELECT span_type, {_key(folds)} AS key, attributes FROM {_folded(_STORED.format(where=where), folds)}"
+    return f"SELECT span_type, {_key(folds)} AS key, attributes FROM {_folded(STORED_SPANS.format(where=where), folds)}"
 
 
 def valued_spans(condition: str, folds: Folds) -> str:
@@ -297,7 +297,7 @@ def valued_spans(condition: str, folds: Folds) -> str:
     WITH sampled AS MATERIALIZED (
         SELECT span_type, {_key(folds)} AS key, trace_id, start_time_ms,
                CASE jsonb_typeof(attributes) WHEN 'object' THEN attributes ELSE '{{}}' END AS attributes
-        FROM {_folded(_STORED.format(where=where), folds)}
+        FROM {_folded(STORED_SPANS.format(where=where), folds)}
     ), totals AS (
         SELECT span_type, key, count(*) AS total FROM sampled GROUP BY 1, 2
     ), handoffs AS (
@@ -325,7 +325,7 @@ def trace_spans(folds: Folds) -> str:
     return f"""
         SELECT trace_id::text, span_id::text, parent_span_id::text, span_type, {_key(folds)}, start_time_ms,
                end_time_ms, duration_ms, queue_wait_ms, attributes
-        FROM {_folded(_STORED.format(where=_OF_TRACES), folds)}
+        FROM {_folded(STORED_SPANS.format(where=_OF_TRACES), folds)}
         ORDER BY spans.trace_id, start_time_ms, spans.span_id"""
 
 
@@ -339,7 +339,7 @@ def spans_of_one(folds: Folds) -> str:
     """Return SQL for the spans of one plain dimension, without the days ``dropped``, whose spans are incomplete."""
     return f"""
         SELECT day, trace_id, span_id, parent_span_id, duration_ms, attributes
-        FROM {_folded(_STORED.format(where=_OF_TYPE), folds)} WHERE {_key(folds)} = %(key)s"""
+        FROM {_folded(STORED_SPANS.format(where=_OF_TYPE), folds)} WHERE {_key(folds)} = %(key)s"""
 
 
 def waited_for(folds: Folds) -> str:

@@ -41,11 +41,21 @@ def _folds(rows: Iterable[tuple[str, str, bool | None, str]]) -> Folds:
 
 def folded(database: Database, dimension: Dimension) -> Dimension | None:
     """Return the dimension that a name is folded into, None if it is not folded."""
-    [(of_name,)] = database.rows(
-        f"SELECT {template('name')} FROM (SELECT %(name)s::text AS name) AS n", {"name": dimension[1]}
+    return folded_ones(database, [dimension]).get(dimension)
+
+
+def folded_ones(database: Database, dimensions: Collection[Dimension]) -> dict[Dimension, Dimension]:
+    """Return the dimensions that names are folded into, without those that are not folded."""
+    rows = database.rows(
+        f"SELECT span_type, name, {template('name')} FROM unnest(%s::text[], %s::text[]) AS n (span_type, name)",
+        ([of_type for of_type, _ in dimensions], [name for _, name in dimensions]),
     )
-    folds, into = of(database), (dimension[0], of_name)
-    return into if into != dimension and into in folds.templates and dimension not in folds.kept else None
+    folds = of(database)
+    return {
+        (of_type, name): (of_type, of_name)
+        for of_type, name, of_name in rows
+        if of_name != name and (of_type, of_name) in folds.templates and (of_type, name) not in folds.kept
+    }
 
 
 def put(

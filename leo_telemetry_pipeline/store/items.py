@@ -5,6 +5,7 @@ Does not: which bottleneck gets an item (actions.items), which transitions follo
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -228,6 +229,16 @@ def streaks(database: Database, project: str | None) -> dict[str, Streak]:
     return {item_id: Streak(*seen) for item_id, *seen in rows}
 
 
+def newest_ratios(database: Database) -> dict[str, float]:
+    """Return the ratio of each active item's newest occurrence in its present episode, by item id."""
+    sql = (
+        "SELECT DISTINCT ON (i.id) i.id::text, o.ratio FROM continuous_improvements AS i"
+        " JOIN item_occurrences AS o ON o.item_id = i.id AND o.episode = i.episode"
+        " WHERE i.status = ANY(%s) AND o.ratio IS NOT NULL ORDER BY i.id, o.window_end DESC"
+    )
+    return dict(database.rows(sql, (list(ACTIVE),)))
+
+
 def events(database: Database, item_id: str) -> list[Event]:
     """Return the transitions of an item, oldest first."""
     rows = database.rows(
@@ -236,6 +247,21 @@ def events(database: Database, item_id: str) -> list[Event]:
         (item_id,),
     )
     return [Event(*row) for row in rows]
+
+
+def events_of_scope(database: Database, project: str | None) -> dict[str, list[Event]]:
+    """Return the transitions of all items that analyses of a scope opened, by item id, oldest first."""
+    rows = database.rows(
+        "SELECT e.item_id::text, e.episode, e.from_status, e.to_status, e.window_end, e.actor, e.reason,"
+        " e.run_id::text, e.effect, e.created_at FROM item_events AS e"
+        " JOIN continuous_improvements AS i ON i.id = e.item_id WHERE i.source = 'TELEMETRY_BOTTLENECK'"
+        " AND coalesce(i.source_detail->>'project', '') = %s ORDER BY e.id",
+        (project or "",),
+    )
+    found: dict[str, list[Event]] = defaultdict(list)
+    for item_id, *event in rows:
+        found[item_id].append(Event(*event))
+    return dict(found)
 
 
 def moved(cursor: psycopg2.extensions.cursor, item_ids: Iterable[str], run_id: str) -> list[tuple[Item, Event]]:

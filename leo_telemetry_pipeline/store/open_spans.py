@@ -105,6 +105,15 @@ def running(database: Database) -> list[OpenSpan]:
     return [replace(span, waited_s=waited[span.trace_id, span.span_id]) for span in opened]
 
 
+def of_trace(database: Database, trace_id: str) -> list[tuple]:
+    """Return the announced spans of a trace: ids, type, name, start in ms."""
+    return database.rows(
+        "SELECT trace_id::text, span_id::text, parent_span_id::text, span_type, span_name, start_time_ms"
+        " FROM workflow_open_spans WHERE trace_id = %s::uuid",
+        (trace_id,),
+    )
+
+
 def sweep(database: Database) -> int:
     """Delete spans that have been silent for an hour; return how many."""
     with database.transaction() as cursor:

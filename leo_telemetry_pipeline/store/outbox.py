@@ -7,7 +7,7 @@ the process dies, another one claims it after the lease. Alerts about one episod
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -22,8 +22,8 @@ LONGEST_WAIT = timedelta(days=3)
 # With the delays between attempts, a channel may be away for about two days.
 MOST_ATTEMPTS = 20
 KEPT = timedelta(days=90)
-# The kinds that caps limit: an item demands attention.
-LOUD = ("new", "worse", "back", "reminder")
+# The kinds that caps limit: an item, or a running operation, demands attention.
+LOUD = ("new", "worse", "back", "reminder", "slow_span")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,15 +116,25 @@ def write(cursor: psycopg2.extensions.cursor, alerts: Iterable[Alert]) -> int:
     return len(added)
 
 
-def written_on(cursor: psycopg2.extensions.cursor, day: date) -> int:
-    """Return how many alerts that caps limit were written for windows that end on a UTC day."""
+def written_on(cursor: psycopg2.extensions.cursor, day: date, kinds: Sequence[str] = LOUD) -> int:
+    """Return how many alerts of some kinds, by default all that caps limit, are of windows that end on a UTC day."""
     cursor.execute(
         "SELECT count(*) FROM alert_outbox WHERE kind = ANY(%s)"
         " AND window_end >= %s::date::timestamp AT TIME ZONE 'UTC'"
         " AND window_end < (%s::date + 1)::timestamp AT TIME ZONE 'UTC'",
-        (list(LOUD), day, day),
+        (list(kinds), day, day),
     )
     return (cursor.fetchone() or (0,))[0]
+
+
+def written(cursor: psycopg2.extensions.cursor, keys: Collection[str]) -> set[str]:
+    """Return which of some keys were written already.
+
+    Until the transaction ends, no other one gets an answer, so that two do not exceed a cap together.
+    """
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtext('alert_outbox'))")
+    cursor.execute("SELECT key FROM alert_outbox WHERE key = ANY(%s)", (list(keys),))
+    return {key for (key,) in cursor.fetchall()}
 
 
 # Undelivered alerts that are due, with the channels that lack them and have all earlier alerts of their episode. In

@@ -1,4 +1,4 @@
-"""HTTP server of receiver and dashboard: uvicorn, with limits that it lacks: on the number of connections, and on their time.
+"""HTTP server of receiver and dashboard: uvicorn, with limits that it lacks, on the number and time of connections.
 
 Belongs here: sockets, deadlines. Does not: handling requests (site), which connection is closed (connections).
 """

@@ -126,6 +126,9 @@ def test_the_demo_finds_exactly_what_was_planted_and_leaves_the_real_home_alone(
     assert "WORKFLOW TELEMETRY" in done.out
     assert "3 improvement item(s) are open" in done.out
     assert "exactly the 3 slowdowns that were planted" in done.out
+    assert "directives show SD-LEO-FIX-PERF-SUBAGENT-DESIGN-001" in done.out
+    assert "[high] Slow: subagent:DESIGN is 3.6x its baseline" in done.out
+    assert "leo-telemetry alerts retry" in done.out
     again = run(home, "demo")
     assert again.code == 0, again.err
     assert "from an earlier run today" in again.out

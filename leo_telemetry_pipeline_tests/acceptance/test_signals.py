@@ -101,7 +101,7 @@ def another_dev_opens_the_page_of_the_first(home: Path, port: int, folder: Path)
     desktop = {"DISPLAY": ":99", "PATH": f"{tools}:{os.environ['PATH']}"}
     done = processes.run(home, "dev", **desktop)
     assert (done.code, done.out) == (0, "")
-    assert f"its UI is at http://127.0.0.1:{port}" in done.err
+    assert f"its UI at http://127.0.0.1:{port}" in done.err
     assert len(done.err.splitlines()) == 1
     until(lambda: opened.exists() and opened.read_text() == f"http://127.0.0.1:{port}\n", "the page is opened")
 

@@ -149,8 +149,8 @@ def test_before_any_analysis_each_insight_names_the_remedy(db: Database):
     assert made.ending is not None
     assert "No analysis has succeeded yet" in made.ending.error_detail
     assert "leo-telemetry analyze" in made.ending.error_detail
-    # Directives follow from items, which need no analysis of their own.
-    assert made.metadata.keys() == {"directives"}
+    # Directives and impact follow from items, which need no analysis of their own.
+    assert made.metadata.keys() == {"directives", "impact"}
     assert made.metadata["directives"]["drafted"] == 0
     assert runs.latest(db, 1) == []
 

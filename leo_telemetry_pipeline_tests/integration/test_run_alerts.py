@@ -1,7 +1,7 @@
 """Alerts of analyses: written with the items, or not at all; delivered outside of the analysis."""
 
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,8 +11,9 @@ from leo_telemetry_pipeline.actions.routine_alerts import write
 from leo_telemetry_pipeline.analysis.bottlenecks import count_outcomes
 from leo_telemetry_pipeline.dimension import Bottleneck
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import outbox, runs
+from leo_telemetry_pipeline.store import items, outbox, runs
 from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.items import Occurrence
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import analyse_queued, execute, new_id, one, queued, slow
 
@@ -69,3 +70,18 @@ def test_a_failing_channel_does_not_touch_the_analysis(
     run = analyse_queued(db)
     assert (run.status, kinds(db)) == ("SUCCEEDED", ["new"])
     assert one(db, "SELECT count(*) FROM continuous_improvements") == 1
+
+
+def test_the_digest_says_how_slow_an_item_is_now(db: Database, settings: Settings):
+    """Lost: the digest shows the ratio of the day on which an item opened, however much better it is today."""
+    slow(db, "A", "B")
+    assert analyse_queued(db).status == "SUCCEEDED"
+    [a] = [item for item in items.all_items(db) if item.dimension == ("gate", "A")]
+    end = one(db, "SELECT window_end FROM telemetry_analysis_runs")
+    later = Occurrence(a.id, new_id(), 1, end + timedelta(hours=1), 2.5, 250.0, 100.0, 10, "slow")
+    earlier = Occurrence(a.id, new_id(), 1, end - timedelta(days=1), 7.0, 700.0, 100.0, 10, "slow")
+    with db.transaction() as cursor:
+        items.put_occurrences(cursor, [later, earlier])
+    write(db, settings, datetime.now(UTC).replace(hour=23, minute=59))
+    [(body,)] = db.rows("SELECT body FROM alert_outbox WHERE kind = 'digest'")
+    assert [(one["name"], one["ratio"]) for one in body["items"]] == [("gate:B", 11.0), ("gate:A", 2.5)]

@@ -1,6 +1,7 @@
 """Rules of this repository that no linter checks."""
 
 import ast
+import re
 import subprocess
 import tomllib
 from pathlib import Path
@@ -57,15 +58,20 @@ def test_dagster_can_read_the_annotations_of_its_definitions():
     assert names([path for path in python_files(PACKAGE / "defs") if postpones(path)]) == []
 
 
-def test_the_lock_names_no_registry():
-    lock = (ROOT / "requirements.lock").read_text()
+LOCKS = (ROOT / "requirements.lock", ROOT / "leo_telemetry_pipeline_tests" / "launchers.lock")
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.stem)
+def test_a_lock_names_no_registry(path: Path):
+    lock = path.read_text()
     options = [line for line in lock.splitlines() if line.startswith("-")]
     assert "://" not in lock
     assert options == []
 
 
-def test_the_lock_pins_every_package_by_its_hash():
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.stem)
+def test_a_lock_pins_every_package_by_its_hash(path: Path):
+    lines = path.read_text().splitlines()
     packages = [line for line in lines if line[0] not in " #"]
     assert packages
     assert [line for line in packages if "==" not in line or not line.endswith("\\")] == []
@@ -73,3 +79,10 @@ def test_the_lock_pins_every_package_by_its_hash():
 
 def test_no_block_in_pyproject_overrides_the_workspace():
     assert "dagster" not in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+
+
+def test_dagsters_launchers_are_locked_for_the_dagster_that_is_locked():
+    """Lost: the launchers are tested with a Dagster that nobody installs."""
+    packages, launchers = [dict(re.findall(r"^([\w-]+)==(\S+)", path.read_text(), re.MULTILINE)) for path in LOCKS]
+    assert launchers["dagster-celery"] == launchers["dagster-k8s"] == packages["dagster-postgres"]
+    assert not packages.keys() & launchers.keys()

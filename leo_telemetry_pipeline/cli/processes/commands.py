@@ -37,9 +37,9 @@ from leo_telemetry_pipeline.web import listen
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the UI on 127.0.0.1 (3000).")
 @click.option("--otlp-port", type=click.IntRange(1, 65535), help="Port of the OTLP receiver (4318).")
 def dev(port: int | None, otlp_port: int | None) -> None:
-    """Run database, daemon, UI and OTLP receiver until Ctrl-C.
+    """Run database, daemon, dashboard, Dagster's UI and the OTLP receiver until Ctrl-C.
 
-    If `dev` is already running in this home, open its UI instead.
+    If `dev` is already running in this home, open its dashboard and UI instead.
     """
     settings = Settings()
     refuse_if_off(settings)
@@ -76,7 +76,7 @@ def dev(port: int | None, otlp_port: int | None) -> None:
             click.echo("When it ends, restart this command: otherwise no queued analysis is executed.", err=True)
         target = stack.enter_context(database.ready(settings))
         signals.check()
-        click.echo(f"The UI will be at {ui} in a few seconds,", err=True)
+        click.echo(f"The dashboard will be at {receiver} in a few seconds, Dagster's UI at {ui},", err=True)
         click.echo(f"the OTLP receiver at {receiver}/v1/traces. Ctrl-C ends all of it.", err=True)
         _run(target, settings, locks, parts, code.folder)
 
@@ -85,8 +85,10 @@ def _show_running(home: Path, taken: home_owner.Taken) -> None:
     """Open the UI of the `dev` that is already running."""
     if taken.owner is None:
         raise taken
-    click.echo(f"{taken.owner} is already running in {home}: its UI is at {taken.owner.ui}", err=True)
-    _open(taken.owner.ui)
+    dashboard, ui = taken.owner.receiver, taken.owner.ui
+    click.echo(f"{taken.owner} is already running in {home}: its dashboard is at {dashboard}, its UI at {ui}", err=True)
+    _open(ui)
+    _open(dashboard)
 
 
 @click.command()

@@ -25,7 +25,7 @@ from leo_telemetry_pipeline.web import listen
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (4318).")
 @click.option("--quiet", is_flag=True, hidden=True, help="Print no address.")
 def serve(host: str | None, port: int | None, quiet: bool) -> None:
-    """Receive spans by OTLP over HTTP at /v1/traces, in protobuf or JSON, until Ctrl-C.
+    """Receive spans by OTLP over HTTP at /v1/traces, in protobuf or JSON, and show the dashboard, until Ctrl-C.
 
     Also serves /healthz, /readyz and /metrics (Prometheus). While the database is unavailable, spans wait on disk.
     """
@@ -101,6 +101,7 @@ def refuse_if_off(settings: Settings) -> None:
 
 
 def _say(settings: Settings, host: str, port: int) -> None:
-    click.echo(f"The OTLP receiver is at {listen.url(host, port)}/v1/traces. Ctrl-C ends it.", err=True)
+    click.echo(f"The dashboard is at {listen.url(host, port)}", err=True)
+    click.echo(f"The OTLP receiver is at {listen.url(host, port)}/v1/traces. Ctrl-C ends both.", err=True)
     if settings.serve_token:
         click.echo(f"Clients must send `Authorization: Bearer ...` with the token of {PREFIX}SERVE_TOKEN.", err=True)

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from leo_telemetry_pipeline.actions.inert import markdown, xml
-from leo_telemetry_pipeline.actions.items import calls_are_slow, milliseconds, ratio
+from leo_telemetry_pipeline.actions.items import calls_are_slow, duration, milliseconds, ratio
 from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED, worst_first
 from leo_telemetry_pipeline.dimension import Dimension, DimensionResult, ExplainedCause, Suggestion
 from leo_telemetry_pipeline.resolution import is_least
 from leo_telemetry_pipeline.store.history.span_counts import SpanCount
 
 if TYPE_CHECKING:
+    from leo_telemetry_pipeline.actions.impact import Resolution
     from leo_telemetry_pipeline.analysis.backtest import Bin, Score
     from leo_telemetry_pipeline.analysis.changes import ChangePoint
     from leo_telemetry_pipeline.analysis.compare import Comparison, Estimate
@@ -203,6 +204,17 @@ def settled_table(settled: Sequence[tuple[str, str]]) -> str:
     lines = ["| directive | what was measured |", "|---|---|"]
     lines += [f"| {key} | {markdown(reason)} |" for key, reason in settled]
     return "\n".join(lines) if settled else "Nothing was settled."
+
+
+def resolution_table(resolutions: "Sequence[Resolution]") -> str:
+    """Tabulate resolved items, those that give back the most time first."""
+    lines = ["| item | resolved | P50 before | P50 now | given back per week |", "|---|---|--:|--:|--:|"]
+    for one in resolutions[:ROWS]:
+        p50s = ("" if p50 is None else milliseconds(p50) for p50 in (one.slow_ms, one.after_ms))
+        given_back = one.given_back_ms_per_week
+        weekly = "" if given_back is None else duration(given_back)
+        lines.append(f"| {markdown(one.name)} | {one.resolved_at:%Y-%m-%d} | {' | '.join(p50s)} | {weekly} |")
+    return "\n".join(lines) if resolutions else "Nothing was resolved yet."
 
 
 def day_table(counts: Sequence[SpanCount]) -> str:

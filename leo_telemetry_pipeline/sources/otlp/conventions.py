@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from leo_telemetry_pipeline.span import Span
 
 OURS = "leo."
-COLUMNS = frozenset(("span_type", "span_name", "sd_id", "project", "workflow_execution_id", "queue_wait_ms"))
+# The last one holds all columns of a span that was stored before (stored_columns).
+STORED = "stored_span"
+COLUMNS = frozenset(("span_type", "span_name", "sd_id", "project", "workflow_execution_id", "queue_wait_ms", STORED))
 OTHER_TYPE = "operation"
 
 # The kind of a span as an attribute: whether it calls another service or serves a call. Internal, the default, is not

@@ -10,7 +10,7 @@ from sys import getsizeof
 from typing import NamedTuple
 
 from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.sources.otlp import conventions
+from leo_telemetry_pipeline.sources.otlp import conventions, stored_columns
 from leo_telemetry_pipeline.sources.rows import whole
 from leo_telemetry_pipeline.span import LATEST_MS, LATEST_NS, RESERVED_TYPES, InvalidSpan, Span, lasted_between
 
@@ -158,7 +158,7 @@ class Reading:
 
     def diverts(self, given: Decoded, resource: Resource) -> bool:
         """Add the note that a span is diverted to, if any; return whether there was one."""
-        note = None if self._divert is None else self._divert(given, resource)
+        note = None if self._divert is None or stored_columns.KEY in given.attributes else self._divert(given, resource)
         if note is None:
             return False
         self._attributes(given, resource)  # counts removed attributes
@@ -180,6 +180,8 @@ class Reading:
             raise InvalidSpan("startTimeUnixNano or endTimeUnixNano is after the year 9999")
         span_type, span_name = conventions.kind(given.name, given.attributes)
         columns, attributes = self._attributes(given, resource)
+        if stored := columns.get(conventions.STORED):
+            return redact.clean(stored_columns.restored(given.trace_id, given.start_ns, stored, attributes))
         start, end = given.start_ns, given.end_ns
         duration_ms, rest_us = lasted_between(start, end) if end else (None, None)
         span = Span(

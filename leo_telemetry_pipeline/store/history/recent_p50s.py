@@ -31,10 +31,10 @@ def of(
         """,
         {
             "first": first,
-            "project": project,
             "days": wanted,
             "types": sorted({of_type for of_type, _ in dimensions}),
             "keys": sorted({key for _, key in dimensions}),
+            "project": project,
         },
     )
     found: dict[Dimension, list[float | None]] = {name: [None] * days for name in dimensions}

@@ -7,45 +7,36 @@ import asyncio
 import hmac
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
 from urllib.parse import parse_qs, quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import (
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store.server.database import Database, Target
-from leo_telemetry_pipeline.web.dashboard import overview
-from leo_telemetry_pipeline.web.dashboard.access import Access
+from leo_telemetry_pipeline.store.server.database import Target
+from leo_telemetry_pipeline.web.dashboard import api
+from leo_telemetry_pipeline.web.dashboard.access import Access, Rights
 from leo_telemetry_pipeline.web.dashboard.live import Live
-from leo_telemetry_pipeline.web.dashboard.overview import Minutes
+from leo_telemetry_pipeline.web.dashboard.minutes import Minutes
 from leo_telemetry_pipeline.web.dashboard.page import Asked, Download, Missing, Page, Refused, Step
-from leo_telemetry_pipeline.web.dashboard.pages import (
-    directive,
-    directives,
-    item,
-    items,
-    run,
-    runs,
-    threshold,
-    thresholds,
-)
 from leo_telemetry_pipeline.web.dashboard.reading import DatabaseGone, Reader
+from leo_telemetry_pipeline.web.dashboard.registered import DOWNLOADS, NAVIGATION, PAGES, STEPS
 from leo_telemetry_pipeline.web.dashboard.rendering import STATIC, render, static
 from leo_telemetry_pipeline.web.guard import AccessRules, OriginGuard
 
-PAGES: tuple[Page, ...] = (
-    *(items.PAGE, directives.PAGE, runs.PAGE, thresholds.PAGE),
-    *(item.PAGE, directive.PAGE, run.PAGE, threshold.PAGE),
-)
-STEPS: tuple[Step, ...] = (item.STEP, directive.STEP, runs.STEP, run.STEP, threshold.STEP)
-DOWNLOADS: tuple[Download, ...] = (directive.DOWNLOAD,)
-NAVIGATION = (("/", "Overview"), *((page.path, page.link) for page in PAGES if page.link))
-
+_JSON = "application/json"
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 # Everything comes from here: a name that slipped through escaping could still load and run nothing.
@@ -59,6 +50,7 @@ _POLICY = "; ".join(
     ]
 )
 _MOST_FORM = 16 << 10
+_LEAST_COMPRESSED = 2_000
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +73,9 @@ def build_app(
     )
     # With a token, any name may lead here, such as a proxy's. Without one, only names that no other site can own.
     hosts = None if access.needs_token else frozenset({host.lower()})
-    return OriginGuard(_Headers(app), AccessRules(hosts, lambda _scope: True), site.refuse_stranger)
+    # The largest page, a trace of many spans, is a tenth as large when compressed.
+    compressed = GZipMiddleware(_Headers(app), minimum_size=_LEAST_COMPRESSED, compresslevel=5)
+    return OriginGuard(compressed, AccessRules(hosts, lambda _scope: True), site.refuse_stranger)
 
 
 class _Site:
@@ -95,24 +89,37 @@ class _Site:
     def routes(self) -> list[Route]:
         """Return all routes."""
         return [
-            Route("/", self.overview),
             *(Route(page.path, self._shows(page)) for page in PAGES),
             *(Route(step.path, self._makes(step), methods=["POST"]) for step in STEPS),
+            Route(api.DOCUMENT, self.document),
+            *(Route(api.path_of(page.path), self._answers(page)) for page in PAGES),
+            *(Route(api.path_of(step.path), self._obeys(step), methods=["POST"]) for step in STEPS),
             *(Route(one.path, self._sends(one)) for one in DOWNLOADS),
             Route("/live", self.live),
             Route("/login", self.login, methods=["GET", "POST"]),
             Route("/static/{version}/{name}", self.file),
         ]
 
-    async def overview(self, request: Request) -> Response:
-        return await self._page(request, "overview.html", lambda it: overview.read(it, self._settings, self._minutes))
-
     def _shows(self, page: Page) -> Callable:
         async def show(request: Request) -> Response:
+            self._require_reader(request)
             asked = self._asked(request)
-            return await self._page(request, page.template, lambda database: page.read(database, asked))
+            common = {"rights": self._access.rights(request), "path": request.url.path, "navigation": NAVIGATION}
+            return HTMLResponse(
+                # Rendered in the same thread, so that the receiver's loop stays free.
+                await self._reader.read(lambda it: render(page.template, page=page.read(it, asked), **common))
+            )
 
         return show
+
+    def _answers(self, page: Page) -> Callable:
+        async def answer(request: Request) -> Response:
+            self._require_reader(request)
+            asked = self._asked(request)
+            content = await self._reader.read(lambda it: api.as_json(page, page.read(it, asked)))
+            return Response(content, media_type=_JSON)
+
+        return answer
 
     def _sends(self, download: Download) -> Callable:
         async def send(request: Request) -> Response:
@@ -123,24 +130,38 @@ class _Site:
 
         return send
 
-    def _asked(self, request: Request, form: Mapping[str, str] | None = None) -> Asked:
-        # PostgreSQL's texts cannot hold the character NUL.
-        given = (request.path_params, request.query_params, form or {})
-        path, query, form = ({name: value.replace("\0", "") for name, value in one.items()} for one in given)
-        return Asked(self._settings, path, query, form)
-
     def _makes(self, step: Step) -> Callable:
         async def make(request: Request) -> Response:
-            self._require_reader(request)
-            rights = self._access.rights(request)
-            if not rights.may_act:
-                raise HTTPException(403, f"Acting needs the token of {PREFIX}SERVE_ACT_TOKEN")
+            rights = self._require_actor(request)
             form = await _form(request)
             if not hmac.compare_digest(form.get("form_token", "").encode(), rights.form_token.encode()):
                 raise HTTPException(403, "This form is from another session: go back, reload the page, and try again")
             return RedirectResponse(await self._reader.read(step.make, self._asked(request, form)), 303)
 
         return make
+
+    def _obeys(self, step: Step) -> Callable:
+        async def obey(request: Request) -> Response:
+            self._require_actor(request)
+            # Pages of other origins cannot send this type without asking first, so no form token is needed.
+            if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _JSON:
+                raise HTTPException(415, f"Content-Type must be {_JSON}")
+            try:
+                form = api.form_of(await _body(request))
+            except api.BadBody:
+                raise HTTPException(400, "The body must be a JSON object of texts") from None
+            return JSONResponse({"page": await self._reader.read(step.make, self._asked(request, form))})
+
+        return obey
+
+    def _asked(self, request: Request, form: Mapping[str, str] | None = None) -> Asked:
+        given = [request.path_params, dict(request.query_params), form or {}]
+        return Asked(self._settings, self._minutes, *(_storable(values) for values in given))
+
+    async def document(self, request: Request) -> Response:
+        """Return the OpenAPI document."""
+        self._require_reader(request)
+        return JSONResponse(api.document(PAGES, STEPS))
 
     async def live(self, request: Request) -> Response:
         self._require_reader(request)
@@ -154,13 +175,13 @@ class _Site:
         """Take a token by a form, and remember it by a cookie."""
         back = _own_path(request.query_params.get("next", "/"))
         if request.method == "GET":
-            return self._answer(request, "login.html", 200, back=back, wrong=False)
+            return self._login(request, 200, back, wrong=False)
         given = (await _form(request)).get("token", "").strip()
         role = self._access.role_of(given)
         if role is None:
             # Slows down guessing without holding anything.
             await asyncio.sleep(1)
-            return self._answer(request, "login.html", 403, back=back, wrong=True)
+            return self._login(request, 403, back, wrong=True)
         response = RedirectResponse(back, 303)
         self._access.remember(response, role, is_https=request.url.scheme == "https")
         return response
@@ -172,15 +193,12 @@ class _Site:
             raise HTTPException(404)
         return Response(known[name].read_bytes(), media_type=_TYPES[known[name].suffix], headers=_FOR_EVER)
 
-    async def _page(self, request: Request, template: str, read: Callable[[Database], Any]) -> Response:
-        """Return a page with the model that ``read`` returns, rendered in the same thread."""
+    def _require_actor(self, request: Request) -> Rights:
         self._require_reader(request)
-        common = {"rights": self._access.rights(request), "path": request.url.path, "navigation": NAVIGATION}
-
-        def made(database: Database) -> str:
-            return render(template, page=read(database), **common)
-
-        return HTMLResponse(await self._reader.read(made))
+        rights = self._access.rights(request)
+        if not rights.may_act:
+            raise HTTPException(403, f"Acting needs the token of {PREFIX}SERVE_ACT_TOKEN")
+        return rights
 
     def _require_reader(self, request: Request) -> None:
         if self._access.is_closed:
@@ -190,51 +208,58 @@ class _Site:
         if not self._access.rights(request).may_read:
             raise HTTPException(401)
 
-    def _answer(self, request: Request, template: str, status: int, **values: Any) -> Response:
-        return HTMLResponse(render(template, path=request.url.path, navigation=NAVIGATION, **values), status)
+    def _problem(
+        self, request: HTTPConnection, status: int, title: str, remedy: str = "", *, retry: bool = False
+    ) -> Response:
+        """Return a problem as a page, or as JSON to clients of the API."""
+        headers = {"Retry-After": "3"} if retry else None
+        if request.url.path.startswith(f"{api.PREFIX}/"):
+            return JSONResponse({"error": f"{title}. {remedy}".strip()}, status, headers)
+        page = render(
+            "problem.html", path=request.url.path, navigation=NAVIGATION, title=title, remedy=remedy, retry=retry
+        )
+        return HTMLResponse(page, status, headers)
 
     async def refuse(self, request: Request, error: Exception) -> Response:
-        """Return an error as a page; without the token of a reader, the form that takes it."""
+        """Return an error; without the token of a reader, the form that takes it."""
         assert isinstance(error, HTTPException)
-        if error.status_code == 401:
+        if error.status_code == 401 and not request.url.path.startswith(f"{api.PREFIX}/"):
             back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-            return self._answer(request, "login.html", 401, back=_own_path(back), wrong=False)
-        what = {404: "There is no such page", 405: "This page takes no such request"}.get(error.status_code)
-        return self._answer(
-            request, "problem.html", error.status_code, title=what or error.detail, remedy="", retry=False
-        )
+            return self._login(request, 401, _own_path(back), wrong=False)
+        title = {
+            401: "The token is missing or wrong",
+            404: "There is no such page",
+            405: "This address takes no such request",
+        }.get(error.status_code, error.detail)
+        response = self._problem(request, error.status_code, title)
+        response.headers.update(error.headers or {})
+        return response
 
     async def missing(self, request: Request, error: Exception) -> Response:
-        """Return a page that says what does not exist."""
-        return self._answer(request, "problem.html", 404, title=str(error), remedy="", retry=False)
+        """Say what does not exist."""
+        return self._problem(request, 404, str(error))
 
     async def refused(self, request: Request, error: Exception) -> Response:
-        """Return a page that says why a step is not possible."""
-        return self._answer(request, "problem.html", 409, title=str(error), remedy="", retry=False)
+        """Say why a step is not possible."""
+        return self._problem(request, 409, str(error))
 
     async def away(self, request: Request, error: Exception) -> Response:  # noqa: ARG002  # Starlette's signature
         """Return a page that asks for itself again until the database answers."""
-        response = self._answer(
-            request,
-            "problem.html",
-            503,
-            title="The database does not answer",
-            remedy="Spans wait on disk meanwhile. This page returns by itself; leo-telemetry doctor says more.",
-            retry=True,
-        )
-        response.headers["Retry-After"] = "3"
-        return response
+        remedy = "Spans wait on disk meanwhile. This page returns by itself; leo-telemetry doctor says more."
+        return self._problem(request, 503, "The database does not answer", remedy, retry=True)
 
     async def failed(self, request: Request, error: Exception) -> Response:
-        """Return a page for an error of ours, which Starlette logs."""
+        """Return a page for an error of ours, which is logged."""
         _log.error("a page failed: %s", type(error).__name__, exc_info=error)
-        return self._answer(request, "problem.html", 500, title="This page failed", remedy="See the log.", retry=False)
+        return self._problem(request, 500, "This page failed", "See the log of the server.")
+
+    def _login(self, request: Request, status: int, back: str, *, wrong: bool) -> Response:
+        page = render("login.html", path=request.url.path, navigation=NAVIGATION, back=back, wrong=wrong)
+        return HTMLResponse(page, status)
 
     def refuse_stranger(self, connection: HTTPConnection, why: str) -> Response:
         """Return the refusal of a request from another site, or for another host."""
-        remedy = f"To use another name, set {PREFIX}SERVE_READ_TOKEN."
-        page = render("problem.html", path=connection.url.path, navigation=(), title=why, remedy=remedy, retry=False)
-        return HTMLResponse(page, 403)
+        return self._problem(connection, 403, why, f"To use another name, set {PREFIX}SERVE_READ_TOKEN.")
 
 
 class _Headers:
@@ -258,13 +283,23 @@ class _Headers:
         await self._app(scope, receive, add)
 
 
-async def _form(request: Request) -> dict[str, str]:
+async def _body(request: Request) -> bytes:
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > _MOST_FORM:
             raise HTTPException(413, "The form is too large")
-    return {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
+    return body
+
+
+async def _form(request: Request) -> dict[str, str]:
+    fields = parse_qs((await _body(request)).decode("utf-8", "replace"))
+    return {name: values[-1] for name, values in fields.items()}
+
+
+def _storable(values: Mapping[str, str]) -> dict[str, str]:
+    """Return values with a replacement for the characters that PostgreSQL cannot take."""
+    return {name: value.encode("utf-8", "replace").decode().replace("\x00", "\ufffd") for name, value in values.items()}
 
 
 def _own_path(path: str) -> str:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.web.dashboard import overview
-from leo_telemetry_pipeline.web.dashboard.overview import Minutes
+from leo_telemetry_pipeline.web.dashboard.minutes import Minutes
 from leo_telemetry_pipeline.web.dashboard.reading import DatabaseGone, Reader
 from leo_telemetry_pipeline.web.dashboard.rendering import render
 

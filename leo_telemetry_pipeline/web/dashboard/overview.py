@@ -25,11 +25,12 @@ from leo_telemetry_pipeline.store.outbox import Backlog
 from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.web.dashboard import version
+from leo_telemetry_pipeline.web.dashboard.minutes import Minutes
+from leo_telemetry_pipeline.web.dashboard.page import Asked
 
 # Causes with a chart, and days in it.
 SHOWN, DAYS = 10, 42
 RUNNING_SHOWN, FINISHED_SHOWN = 8, 10
-_HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -102,23 +103,23 @@ class Overview:
     traces: int
 
 
-def read(database: Database, settings: Settings, minutes: "Minutes") -> Overview:
+def read(database: Database, asked: Asked) -> Overview:
     """Read the page of all projects."""
-    live = read_live(database, settings, minutes)
+    live = read_live(database, asked.settings, asked.minutes)
     output = (live.health.last and live.health.last.output_ref) or {}
-    found = _by_cause(output.get("bottlenecks") or [])
+    found = by_cause(output.get("bottlenecks") or [])
     return Overview(
         live,
         tuple(_causes(database, live.health.last, found[:SHOWN])),
         max(0, len(found) - SHOWN),
         tuple(_not_slower(output.get("mixes") or [])),
-        live.health.last is not None or any(minutes.counts) or bool(live.finished),
+        live.health.last is not None or any(asked.minutes.counts) or bool(live.finished),
         output.get("dimensions_evaluated") or 0,
         output.get("traces_scanned") or 0,
     )
 
 
-def read_live(database: Database, settings: Settings, minutes: "Minutes") -> LivePart:
+def read_live(database: Database, settings: Settings, minutes: Minutes) -> LivePart:
     """Read what changes every second."""
     now = datetime.now(UTC)
     latest = runs.after(database, None, 20)
@@ -144,24 +145,6 @@ def read_live(database: Database, settings: Settings, minutes: "Minutes") -> Liv
     )
 
 
-class Minutes:
-    """Numbers of spans per minute, kept so that each refresh counts only the newest minutes."""
-
-    def __init__(self) -> None:
-        self.counts: dict[datetime, int] = {}
-        self._counted_at: datetime | None = None
-
-    def refreshed(self, database: Database, now: datetime) -> tuple[int, ...]:
-        """Return the numbers of the last 60 minutes, oldest first; a commit may arrive a minute late."""
-        begin = now.replace(second=0, microsecond=0) - _HOUR + timedelta(minutes=1)
-        since = begin if self._counted_at is None else max(begin, self._counted_at - timedelta(minutes=2))
-        since = since.replace(second=0, microsecond=0)
-        fresh = arrivals.per_minute(database, since)
-        kept = {minute: count for minute, count in self.counts.items() if begin <= minute < since}
-        self.counts, self._counted_at = kept | fresh, now
-        return tuple(self.counts.get(begin + timedelta(minutes=number), 0) for number in range(60))
-
-
 def _spooled(settings: Settings) -> int:
     try:
         return spool.waiting(spool.folder_of(str(settings.home)))[0]
@@ -169,7 +152,7 @@ def _spooled(settings: Settings) -> int:
         return 0
 
 
-def _by_cause(bottlenecks: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], tuple[str, ...]]]:
+def by_cause(bottlenecks: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], tuple[str, ...]]]:
     """Return the bottlenecks that are causes, worst first, each with the names of those that it slows down."""
     members: dict[str, list[str]] = {}
     causes = []
@@ -188,7 +171,8 @@ def _by_cause(bottlenecks: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[st
             named.add(cause)
             causes.append(one)
     causes.sort(key=lambda one: -one["ratio"])
-    return [(one, tuple(members.get(one.get("cause") or _name(one), ()))) for one in causes]
+    slowed = [members.get(one.get("cause") or _name(one), []) for one in causes]
+    return [(one, tuple(name for name in of if name != _name(one))) for one, of in zip(causes, slowed, strict=True)]
 
 
 def _name(bottleneck: Mapping[str, Any]) -> str:

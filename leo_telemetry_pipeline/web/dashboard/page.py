@@ -15,6 +15,7 @@ from leo_telemetry_pipeline.actions.item_decisions import require_person
 from leo_telemetry_pipeline.errors import DatabaseAway, UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store.server.database import Database
+from leo_telemetry_pipeline.web.dashboard.minutes import Minutes
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Asked:
     """A request, as pages see it: its path parameters, its query, and for a step of a person its form."""
 
     settings: Settings
+    minutes: Minutes
     path: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] = field(default_factory=dict)
@@ -29,20 +31,29 @@ class Asked:
 
 @dataclass(frozen=True)
 class Page:
-    """A page: ``read`` returns its model, or raises Missing; ``link``: its name in the navigation, empty for none."""
+    """A page: ``read`` returns its model, or raises Missing; ``link``: its name in the navigation, empty for none.
+
+    ``query``: what its address may say after the question mark, name by name, in words. The same model is answered as
+    JSON under ``/api/v1``.
+    """
 
     path: str
     template: str
     read: Callable[[Database, Asked], Any]
     link: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Step:
-    """Something that people may do, by POST: ``make`` does it and returns the address to show, or raises Refused."""
+    """Something that people may do, by POST: ``make`` does it and returns the address to show, or raises Refused.
+
+    ``form``: what they give, name by name, in words.
+    """
 
     path: str
     make: Callable[[Database, Asked], str]
+    form: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,10 @@ def refusals() -> Iterator[None]:
         raise
     except UserError as error:
         raise Refused(str(error)) from None
+
+
+# Fields of a form by which people sign a step.
+SIGNATURE = {"by": "Who makes the step", "reason": "Why; others read it later"}
 
 
 def signed(asked: Asked) -> tuple[str, str]:

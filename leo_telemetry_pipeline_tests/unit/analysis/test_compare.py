@@ -202,3 +202,10 @@ def test_a_side_has_the_rows_of_one_dimension_by_day():
     assert found.spans[0].nonzero()[0].tolist() == [0]
     assert found.spans[1].nonzero()[0].tolist() == [10 - ZERO_BUCKET, 12 - ZERO_BUCKET]
     assert compare.side(portions, 2, 700) is None
+    other, same, none = compare.sides(portions, 3, 700)
+    assert (other and other.days.tolist(), none) == ([701], None)
+    assert same
+    assert (same.days.tolist(), same.spans.tolist()) == (found.days.tolist(), found.spans.tolist())
+    assert compare.daily_medians(found, 1.01).tolist() == [
+        compare.median(of_day, 1.01) for day in (700, 702) if (of_day := compare.part(found, day, day + 1))
+    ]

@@ -1,7 +1,7 @@
 """Attribute values that set slower spans apart, and the causes that are one because of them."""
 
 import random
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -24,7 +24,7 @@ PROMPT = "handoff:claude_code.interaction"
 
 def sides(spans: list[Span]) -> tuple[Forest, Forest]:
     """Return the trees since the slowdown and before it."""
-    names = [each.name for each in fields(TraceSpan) if each.name != "host"]
+    names = [name for name in TraceSpan._fields if name != "host"]
     made = with_trace_attributes([TraceSpan(**{name: getattr(span, name) for name in names}) for span in spans])
     since = (MIDNIGHT - timedelta(days=SLOW_DAYS)).timestamp() * 1000
     slow = {span.trace_id for span in made if span.start_time_ms >= since}

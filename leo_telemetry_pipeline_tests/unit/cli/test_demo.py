@@ -1,9 +1,12 @@
 """Conclusion that the demo draws from the open items."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from leo_telemetry_pipeline.cli.demo import conclusion
+from leo_telemetry_pipeline.cli.demo import conclusion, handed_over
 from leo_telemetry_pipeline.store.items import Item
+from leo_telemetry_pipeline.store.outbox import Stored
+from leo_telemetry_pipeline_tests import directive_builders
 
 THEN = datetime(2026, 2, 9, tzinfo=UTC)
 PLANTED = {
@@ -46,3 +49,30 @@ def test_a_demo_that_did_not_find_the_planted_slowdowns_says_so():
             "   These are not the slowdowns that were planted: gate:A was made 3 times as long;"
             " subagent:B was made 2 times as long."
         )
+
+
+def costing(hours: float, key: str) -> Item:
+    detail = {"lost_ms_a_week": hours * 3_600_000}
+    return replace(
+        directive_builders.item(), id=key, title=f"gate:{key} takes 3x as long as normal", source_detail=detail
+    )
+
+
+def test_the_demo_ends_with_an_item_its_directive_and_the_command_that_sends_its_alert():
+    """Lost: a newcomer sees findings, and not that the work is drafted and somebody is told."""
+    drafted = directive_builders.directive(item_ids=["B"])
+    waiting = [
+        Stored(key, f"{key}:1:new:high", "new", "high", f"Slow: gate:{key}", THEN, THEN, 0, [], None, None, None)
+        for key in ("A", "B")
+    ]
+    lines = handed_over([costing(1, "A"), costing(12.5, "B")], [drafted], waiting, "leo").splitlines()
+    assert lines == [
+        "   The item that costs the most time, 12.5 h per week: gate:B takes 3x as long as normal",
+        "      leo items show B",
+        f"   The work, drafted as directive {drafted.sd_key}:",
+        f"      leo directives show {drafted.sd_key}",
+        '   The alert, which waits for a channel: "[high] Slow: gate:B". To send it to a webhook:',
+        "      LEO_TELEMETRY_ALERT_URLS=webhook+https://HOST/PATH leo alerts retry",
+    ]
+    assert "directive" not in handed_over([costing(1, "A")], [drafted], [], "leo")
+    assert handed_over([], [], [], "leo") == "   Nothing, as no item is open."

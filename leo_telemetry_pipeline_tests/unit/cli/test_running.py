@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.cli.running import RunningOperation, of_sessions, table_of
+from leo_telemetry_pipeline.actions.operations import RunningOperation, of_sessions
+from leo_telemetry_pipeline.cli.running import table_of
 from leo_telemetry_pipeline.sources.claude import hook_notes
 
 NOW = 1_795_959_600.0

@@ -4,8 +4,9 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from leo_telemetry_pipeline.actions.operations import RunningOperation
 from leo_telemetry_pipeline.cli import text
-from leo_telemetry_pipeline.cli.running import RunningOperation, table_of
+from leo_telemetry_pipeline.cli.running import table_of
 from leo_telemetry_pipeline.cli.spans import _named
 from leo_telemetry_pipeline.store.retention.purge import Selection
 

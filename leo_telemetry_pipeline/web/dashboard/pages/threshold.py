@@ -17,7 +17,7 @@ from leo_telemetry_pipeline.store import baselines, dimension_results, runs, sug
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.web.dashboard import charts, listing
 from leo_telemetry_pipeline.web.dashboard.charts import Band, Sparkline
-from leo_telemetry_pipeline.web.dashboard.page import Asked, Missing, Page, Refused, Step, refusals, signed
+from leo_telemetry_pipeline.web.dashboard.page import SIGNATURE, Asked, Missing, Page, Refused, Step, refusals, signed
 from leo_telemetry_pipeline.web.dashboard.rendering import link
 
 _VALUES = {"baseline_p50_ms": float, "multiplier": float, "min_samples": int}
@@ -165,5 +165,11 @@ def _named(database: Database, text: str, run_id: str | None) -> Dimension:
     return name
 
 
-PAGE = Page("/threshold", "threshold.html", read)
-STEP = Step("/threshold", make)
+_FORM = {
+    "name": "Type and key of the dimension, such as gate:GATE_PRD_REQUIRED",
+    "baseline_p50_ms": "The normal P50 in ms",
+    "multiplier": "A P50 over this many times the baseline is slow",
+    "min_samples": "Spans needed in a week",
+}
+PAGE = Page("/threshold", "threshold.html", read, query=_FORM | {"set": "yes after a change"})
+STEP = Step("/threshold", make, _FORM | SIGNATURE)

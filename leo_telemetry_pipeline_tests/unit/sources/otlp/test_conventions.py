@@ -85,7 +85,9 @@ def test_the_documented_columns_and_resource_attributes_are_those_of_the_code() 
     """Lost: people set attributes without effect."""
     rows = {row[0]: row for row in table("| sent | stored |")}
     [named] = [words(cell) for cell in rows if "leo.sd_id" in cell]
-    assert {key.removeprefix("leo.") for key in named} | {"span_type", "span_name"} == conventions.COLUMNS
+    elsewhere = {"span_type", "span_name", conventions.STORED}
+    assert f"`leo.{conventions.STORED}`" in rows
+    assert {key.removeprefix("leo.") for key in named} | elsewhere == conventions.COLUMNS
     [resource] = [words(cell) for cell in rows if cell.startswith("resource:")]
     # The last is an older name of the one before it.
     assert {*resource, "deployment.environment"} == conventions.RESOURCE_KEYS
