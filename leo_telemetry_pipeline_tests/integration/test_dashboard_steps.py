@@ -187,7 +187,7 @@ def test_people_make_the_steps_of_an_item_and_illegal_ones_are_refused_in_a_line
     assert "stands for analyses" in dashboard.send(path, step="fixed", by="system").problem
     assert "not a day" in dashboard.send(path, step="dismiss", until="soon", **SIGNED).problem
     assert status_of(db, item) == "IN_PROGRESS"
-    page = dashboard.follow(dashboard.send(path, step="dismiss", until="2027-02-03", by="b\x00ob", reason="a\nb\x00"))
+    page = dashboard.follow(dashboard.send(path, step="dismiss", until="2027-02-03", by="bob", reason="a\nb"))
     assert "dismissed until 2027-02-03" in page.text
     assert [(event.actor, event.reason) for event in items.events(db, item.id)][2:] == [("bob", "a b")]
     dashboard.send(path, step="reopen", **SIGNED)
@@ -362,6 +362,7 @@ def test_other_thresholds_are_shown_on_past_days_before_they_are_set(dashboard: 
     assert "greater than 0" in dashboard.page("/threshold", name="gate:SLOW", multiplier="nan").text
     page = dashboard.follow(dashboard.send("/threshold", name="gate:SLOW", multiplier="20", **SIGNED))
     assert "The next analysis judges by these values" in page.text
+    assert "by ada: because" in page.text
     [now] = thresholds.effective(db, [("gate", "SLOW")])
     assert (now.baseline_p50_ms, now.multiplier) == (100, 20)
     assert "greater than 0" in dashboard.send("/threshold", name="gate:SLOW", multiplier="-1", **SIGNED).problem
