@@ -37,7 +37,15 @@ def require_dimension(dimension_type: str, key: str | None) -> None:
         )
 
 
-def put(database: Database, dimension_type: str, key: str | None, values: Mapping[str, float]) -> tuple[str, str]:
+def put(
+    database: Database,
+    dimension_type: str,
+    key: str | None,
+    values: Mapping[str, float],
+    *,
+    by: str | None = None,
+    reason: str = "no reason given",
+) -> tuple[str, str]:
     """Set values of a dimension, or without a key of a type; return what was set, and a warning or an empty text.
 
     Raises UserError.
@@ -45,7 +53,7 @@ def put(database: Database, dimension_type: str, key: str | None, values: Mappin
     require_possible(values)
     require_dimension(dimension_type, key)
     known = dimension_type == GLOBAL or thresholds.is_known(database, dimension_type, key)
-    thresholds.put(database, dimension_type, key, dict(values))
+    thresholds.put(database, dimension_type, key, values, by=by, reason=reason)
     name = name_of(dimension_type, key)
     result = f"{name}: {', '.join(f'{value} {shown(given)}' for value, given in values.items())}."
     is_known = known or (key is None and dimension_type in NAMED_ASSETS)

@@ -29,6 +29,10 @@ ANALYZED = (
     ("analyze", "--window-end", "2022-08-24", "--project", "nezha"),
     ("analyze", "--window-end", f"{midnight():%Y-%m-%d}"),
 )
+_FOLLOWED = """
+SELECT r.status FROM dagster.runs AS r JOIN dagster.run_tags AS t USING (run_id)
+WHERE r.pipeline_name = 'leo_telemetry_insights_job' AND t.key = 'leo_telemetry/follows' AND t.value = %s
+"""
 SHOWN = (
     ("findings", "--verbose"),
     ("trends",),
@@ -122,14 +126,16 @@ def received(home: Path, db: Database, variables: Mapping[str, str]) -> str:
 
 
 def worked(home: Path, db: Database, variables: Mapping[str, str]) -> str:
-    """Let a daemon execute an analysis and what follows it, interrupt it, and return the analysis' result."""
+    """Let a daemon execute an analysis and what follows it, interrupt it, and return how the analysis ended."""
     with started(home, "worker", variables={**variables, PREFIX + "SENSOR_INTERVAL": "5"}) as daemon:
         run_id = analysed(db, daemon)
-        insights = "SELECT count(*) FROM telemetry_backtests WHERE run_id = %s::uuid"
-        until(lambda: db.rows(insights, (run_id,)) == [(1,)], "insights are made", by=daemon)
+        until(lambda: db.rows(_FOLLOWED, (run_id,)) == [("SUCCESS",)], "insights are made", by=daemon)
         daemon.interrupt()
         assert daemon.ended() == 0, daemon.tail()
-    return str(db.rows("SELECT output_ref FROM telemetry_analysis_runs WHERE run_id = %s::uuid", (run_id,)))
+    ended = (
+        "SELECT status, reason_code, metadata->>'traces_scanned' FROM telemetry_analysis_runs WHERE run_id = %s::uuid"
+    )
+    return str(db.rows(ended, (run_id,)))
 
 
 def operations(home: Path, db: Database, variables: Mapping[str, str]) -> str:

@@ -14,6 +14,7 @@ from leo_telemetry_pipeline.defs.names import dashboard_page
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
 from leo_telemetry_pipeline.defs.ui import markdown_tables
 from leo_telemetry_pipeline.store import suggestions
+from leo_telemetry_pipeline.store.items import SYSTEM
 
 
 @insight("Suggests baseline and multiplier for configured thresholds, with the alarms per year before and after.")
@@ -26,9 +27,8 @@ def threshold_suggestions(
     with telemetry_database.session() as (database, settings):
         run = last_run(database)
         found = threshold_tuning.suggest(database, run.window.end)
-        applied = (
-            threshold_tuning.apply(database, threshold_tuning.automatic(found)) if settings.apply_suggestions else []
-        )
+        fitting = threshold_tuning.automatic(found) if settings.apply_suggestions else []
+        applied = threshold_tuning.apply(database, fitting, SYSTEM)
         suggestions.put(database, run.run_id, [replace(one, is_applied=one in applied) for one in found])
     yield dg.MaterializeResult(
         metadata={

@@ -92,6 +92,10 @@ def refusals() -> Iterator[None]:
         raise Refused(str(error)) from None
 
 
+# Fields of a form by which people sign a step.
+SIGNATURE = {"by": "Who makes the step", "reason": "Why; others read it later"}
+
+
 def signed(asked: Asked) -> tuple[str, str]:
     """Return who makes a step and why, as the form says. Raises Refused."""
     by, reason = (in_a_line(asked.form.get(name, "")).strip() for name in ("by", "reason"))

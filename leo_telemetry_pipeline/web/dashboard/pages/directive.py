@@ -13,12 +13,13 @@ from typing import Any
 
 from leo_telemetry_pipeline.actions import directive_exports, directive_steps
 from leo_telemetry_pipeline.actions.directive_steps import DECISIONS
-from leo_telemetry_pipeline.store import directives, items
+from leo_telemetry_pipeline.store import directives, item_pages
 from leo_telemetry_pipeline.store.directives import Directive, DirectiveEvent
 from leo_telemetry_pipeline.store.items import Item
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.web.dashboard import version
 from leo_telemetry_pipeline.web.dashboard.page import (
+    SIGNATURE,
     Asked,
     Download,
     File,
@@ -96,7 +97,7 @@ def read(database: Database, asked: Asked) -> DirectivePage:
         pieces(directive.title),
         tuple(sections_of(directive)),
         tuple(outcome_of(directive)),
-        tuple(items.with_ids(database, directive.item_ids)),
+        tuple(item_pages.with_ids(database, directive.item_ids)),
         tuple(reversed(directives.events(database, directive.id))),
         tuple(choices_of(directive)),
         tuple((form, means) for form, (means, _, _) in _FORMATS.items()),
@@ -209,5 +210,5 @@ def _named(database: Database, asked: Asked) -> Directive:
 
 
 PAGE = Page("/directives/{key}", "directive.html", read)
-STEP = Step("/directives/{key}", make)
+STEP = Step("/directives/{key}", make, {"step": f"One of {', '.join(DECISIONS)}"} | SIGNATURE)
 DOWNLOAD = Download("/directives/{key}/export", export)

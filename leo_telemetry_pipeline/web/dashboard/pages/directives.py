@@ -53,4 +53,9 @@ def _place(directive: Directive) -> tuple[object, ...]:
     return place.has_ended, place.created_at, place.sd_key
 
 
-PAGE = Page("/directives", "directives.html", read, "Directives")
+QUERY = {
+    "state": f"Only directives in one state: {', '.join(filter(None, FILTERS))}",
+    "text": "Only directives with this text in key or title",
+    "after": "Where a part of the list begins: the place that the part before it ends with",
+}
+PAGE = Page("/directives", "directives.html", read, "Directives", QUERY)

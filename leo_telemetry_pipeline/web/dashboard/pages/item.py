@@ -18,7 +18,17 @@ from leo_telemetry_pipeline.store.items import ACTIVE, Event, Item
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.web.dashboard import charts, version
 from leo_telemetry_pipeline.web.dashboard.charts import Band, Sparkline
-from leo_telemetry_pipeline.web.dashboard.page import Asked, Missing, Page, Refused, Step, identifier, refusals, signed
+from leo_telemetry_pipeline.web.dashboard.page import (
+    SIGNATURE,
+    Asked,
+    Missing,
+    Page,
+    Refused,
+    Step,
+    identifier,
+    refusals,
+    signed,
+)
 
 DAYS = 84
 _LABELS = {
@@ -232,4 +242,9 @@ def _named(database: Database, asked: Asked) -> Item:
 
 
 PAGE = Page("/items/{id}", "item.html", read)
-STEP = Step("/items/{id}", make)
+STEP = Step(
+    "/items/{id}",
+    make,
+    {"step": f"One of {', '.join(item_decisions.STEPS)}", "until": "For dismiss: a day, from which it may return"}
+    | SIGNATURE,
+)

@@ -80,4 +80,9 @@ def _place(item: Item) -> tuple[object, ...]:
     return place.is_closed, place.created_at, place.id
 
 
-PAGE = Page("/items", "items.html", read, "Items")
+QUERY = {
+    "state": f"Only items in one state: {', '.join(filter(None, FILTERS))}",
+    "text": "Only items with this text in their title",
+    "after": "Where a part of the list begins: the place that the part before it ends with",
+}
+PAGE = Page("/items", "items.html", read, "Items", QUERY)

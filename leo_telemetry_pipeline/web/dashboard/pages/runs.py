@@ -79,5 +79,11 @@ def _is_stuck(run: Run, now: datetime) -> bool:
     return run.status == "QUEUED" and now - run.triggered_at > SLOW_START
 
 
-PAGE = Page("/runs", "runs.html", read, "Runs")
+QUERY = {
+    "state": f"Only runs in one state: {', '.join(STATUSES).lower()}",
+    "after": "Where a part of the list begins: the place that the part before it ends with",
+    "outcome": "What the queue answered to a request",
+    "run": "The run that the answer is about",
+}
+PAGE = Page("/runs", "runs.html", read, "Runs", QUERY)
 STEP = Step("/runs", make)

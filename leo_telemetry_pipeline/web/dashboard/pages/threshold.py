@@ -15,9 +15,10 @@ from leo_telemetry_pipeline.analysis.bottlenecks import DEFAULT_MULTIPLIER
 from leo_telemetry_pipeline.dimension import Dimension, Suggestion
 from leo_telemetry_pipeline.store import baselines, dimension_results, runs, suggestions, thresholds
 from leo_telemetry_pipeline.store.server.database import Database
+from leo_telemetry_pipeline.store.thresholds import Change
 from leo_telemetry_pipeline.web.dashboard import charts, listing
 from leo_telemetry_pipeline.web.dashboard.charts import Band, Sparkline
-from leo_telemetry_pipeline.web.dashboard.page import Asked, Missing, Page, Refused, Step, refusals, signed
+from leo_telemetry_pipeline.web.dashboard.page import SIGNATURE, Asked, Missing, Page, Refused, Step, refusals, signed
 from leo_telemetry_pipeline.web.dashboard.rendering import link
 
 _VALUES = {"baseline_p50_ms": float, "multiplier": float, "min_samples": int}
@@ -54,6 +55,7 @@ class ThresholdPage:
     changes: tuple[tuple[str, str], ...]
     problem: str
     is_set: bool
+    last_change: Change | None
     chart: Sparkline
     bands: tuple[Band, ...]
     weeks: tuple[tuple[date, int, float | None], ...]
@@ -94,6 +96,7 @@ def read(database: Database, asked: Asked) -> ThresholdPage:
         tuple(changes(limit, tried)),
         problem,
         asked.query.get("set") == "yes",
+        thresholds.last_change(database, name),
         charts.sparkline([week.p50_ms for week in weeks], shown.limit_ms, width=_WIDTH, height=_HEIGHT, margin=margin),
         tuple(charts.bands(stretches, days, width=_WIDTH, margin=margin)),
         tuple((week.last, week.spans, week.p50_ms) for week in weeks),
@@ -104,11 +107,11 @@ def make(database: Database, asked: Asked) -> str:
     """Set the values of a form. Raises Missing or Refused."""
     name = _named(database, asked.form.get("name", ""), runs.last_succeeded_id(database))
     values = values_of(asked.form)
-    signed(asked)
+    by, reason = signed(asked)
     if not values:
         raise Refused("Nothing to set: give a baseline, a multiplier or a number of samples")
     with refusals():
-        threshold_decisions.put(database, *name, values)
+        threshold_decisions.put(database, *name, values, by=by, reason=reason)
     return link("/threshold", name=":".join(name), set="yes")
 
 
@@ -158,12 +161,18 @@ def _named(database: Database, text: str, run_id: str | None) -> Dimension:
     is_known = (
         (run_id and dimension_results.p50s_of(database, run_id, [name]))
         or baselines.of_dimensions(database, None, [name])
-        or thresholds.has_row(database, name)
+        or thresholds.last_change(database, name)
     )
     if not is_known:
         raise Missing(f"No dimension {text} was measured or configured: the list of thresholds shows all")
     return name
 
 
-PAGE = Page("/threshold", "threshold.html", read)
-STEP = Step("/threshold", make)
+_FORM = {
+    "name": "Type and key of the dimension, such as gate:GATE_PRD_REQUIRED",
+    "baseline_p50_ms": "The normal P50 in ms",
+    "multiplier": "A P50 over this many times the baseline is slow",
+    "min_samples": "Spans needed in a week",
+}
+PAGE = Page("/threshold", "threshold.html", read, query=_FORM | {"set": "yes after a change"})
+STEP = Step("/threshold", make, _FORM | SIGNATURE)

@@ -100,4 +100,8 @@ def row(
     return Row(one.name, p50_ms, spans, one.is_active, configured, learned, suggested, min_samples)
 
 
-PAGE = Page("/thresholds", "thresholds.html", read, "Thresholds")
+QUERY = {
+    "text": "Only dimensions with this text in their name",
+    "after": "Where a part of the list begins: the place that the part before it ends with",
+}
+PAGE = Page("/thresholds", "thresholds.html", read, "Thresholds", QUERY)
