@@ -54,6 +54,7 @@ class Client:
                 answer.body += message["body"]
 
         sent = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
+        path, _, query = path.partition("?")
         scope = {
             "type": "http",
             "method": method,
