@@ -1,4 +1,4 @@
-"""Life of improvement items: random orders of events, analyses at once, a level that swings around its threshold.
+"""Life of improvement items: random orders of events, much at once, a level that swings around its threshold.
 
 Belongs here: the sizes of line 3 of issue 16. Does not: the trials (leo_telemetry_pipeline_tests.item_trials).
 """
@@ -24,7 +24,7 @@ LINE = "16.3"
 
 def parts(full: bool) -> list[str]:  # noqa: ARG001  # the interface of a trial
     """Return the names of the parts."""
-    return ["orders", "at once", "square wave"]
+    return ["orders", "at once", "findings", "square wave"]
 
 
 def run(part: str, seed: int, full: bool) -> Iterator[Figure]:
@@ -34,6 +34,8 @@ def run(part: str, seed: int, full: bool) -> Iterator[Figure]:
             yield _orders(db, seed, 500 if full else 5)
         elif part == "at once":
             yield _at_once(db, target, 50 if full else 2)
+        elif part == "findings":
+            yield _findings(db)
         else:
             os.environ[HOME] = str(home)
             yield _square_wave(db, seed, timedelta(hours=6 if full else 90))
@@ -58,6 +60,18 @@ def _orders(db: Database, seed: int, count: int) -> Figure:
 def _at_once(db: Database, target: Target, times: int) -> Figure:
     most = max(item_trials.at_once(db, target, 20) for _ in range(times))
     return Figure(LINE, f"20 analyses at once, {times} times", "one item", f"at most {most}", held=most == 1)
+
+
+def _findings(db: Database) -> Figure:
+    flood = item_trials.findings_at_once(db, 500)
+    is_told = flood.digests == 1 and flood.alerts + flood.in_digests == flood.items
+    measured = (
+        f"{flood.items} items, {flood.limited} findings over the limit; {flood.alerts} alerts,"
+        f" {flood.digests} digest of {flood.in_digests}"
+    )
+    held = is_told and flood.items <= 300 and flood.items + flood.limited == 500 and flood.alerts <= 10
+    required = "at most 3 items of each and 10 alerts, the rest in one digest"
+    return Figure(LINE, "500 findings of 100 dimension types at once", required, measured, held)
 
 
 def _square_wave(db: Database, seed: int, every: timedelta) -> Figure:

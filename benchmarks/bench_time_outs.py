@@ -25,7 +25,11 @@ PAST = ((80, None), (100, 1.8), (200, 1.6), (500, 1.4), (1000, None), (3000, Non
 
 def measurements(options: Options) -> Iterator[Measured]:
     """Measure with a seed that is different each time and shown in the table."""
-    seed = time.time_ns() % 2**32
+    yield from with_seed(time.time_ns() % 2**32, options)
+
+
+def with_seed(seed: int, options: Options) -> Iterator[Measured]:
+    """Measure with a given seed."""
     rng = np.random.default_rng(seed)
     count = 100 if options.quick else 1000
     # The families' own distribution: rows of 200 points, because a wave has a random phase.

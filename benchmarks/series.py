@@ -40,14 +40,19 @@ def bimodal(rng: np.random.Generator, series: int, points: int) -> np.ndarray:
     return normal(rng, series, points) * np.where(rng.random((series, points)) < 0.2, 2.0, 1.0)
 
 
-def autoregressive(rng: np.random.Generator, series: int, points: int) -> np.ndarray:
-    """Draw AR(1) noise with coefficient 0.6 and a coefficient of variation of 10 %."""
+def ar1(rng: np.random.Generator, series: int, points: int, rho: float) -> np.ndarray:
+    """Draw normal noise around 0 with variance 1 and a first-order autocorrelation."""
     drawn = rng.standard_normal((series, points))
     noise = np.empty_like(drawn)
     noise[:, 0] = drawn[:, 0]
     for at in range(1, points):
-        noise[:, at] = RHO * noise[:, at - 1] + np.sqrt(1 - RHO**2) * drawn[:, at]
-    return np.maximum(1 + CV * noise, 0.01)
+        noise[:, at] = rho * noise[:, at - 1] + np.sqrt(1 - rho**2) * drawn[:, at]
+    return noise
+
+
+def autoregressive(rng: np.random.Generator, series: int, points: int) -> np.ndarray:
+    """Draw AR(1) noise with coefficient 0.6 and a coefficient of variation of 10 %."""
+    return np.maximum(1 + CV * ar1(rng, series, points, RHO), 0.01)
 
 
 def daily_wave(rng: np.random.Generator, series: int, points: int) -> np.ndarray:

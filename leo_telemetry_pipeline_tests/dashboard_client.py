@@ -31,6 +31,13 @@ class Shown:
         return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split())
 
     @property
+    def problem(self) -> str:
+        """Heading of a page that says what went wrong."""
+        found = re.search("<h1>(.*?)</h1>", self.html)
+        assert found, "the page has no heading"
+        return html.unescape(found[1])
+
+    @property
     def form_token(self) -> str:
         """Token that the page's forms repeat."""
         found = re.search(r'name="form_token" value="([0-9a-f]+)"', self.html)
@@ -48,13 +55,24 @@ class Browser:
         """Return a page."""
         return self._ask("GET", path, b"", headers)
 
-    def raw(self, path: str, **headers: str) -> Answer:
-        """Return the response to a request for a page as it is sent."""
-        return asyncio.run(self._client.ask("GET", path, [b""], host=HOST, **headers))
-
     def post(self, path: str, form: Mapping[str, str], **headers: str) -> Shown:
         """Send a form, and return the answer."""
         return self._ask("POST", path, urlencode(form).encode(), {"content_type": FORM, **headers})
+
+    def page(self, path: str, **query: str) -> Shown:
+        """Return a page that must exist."""
+        shown = self.get(f"{path}?{urlencode(query)}" if query else path)
+        assert shown.status == 200, shown.text
+        return shown
+
+    def send(self, path: str, **form: str) -> Shown:
+        """Send a form with the token of a page, and return the answer."""
+        return self.post(path, {"form_token": self.page("/runs").form_token, **form}, origin=f"http://{HOST}")
+
+    def follow(self, answer: Shown) -> Shown:
+        """Return the page that a redirection leads to."""
+        assert answer.status == 303, answer.text
+        return self.page(answer.headers["location"])
 
     def _ask(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Shown:
         named = {"host": HOST, **headers}

@@ -1,4 +1,4 @@
-"""Trials of the life of items on a real database: random orders of events, analyses at once, a square wave.
+"""Trials of the life of items on a real database: random orders of events, much at once, a square wave.
 
 Belongs here: the trials and what must hold. Does not: their sizes (integration/test_item_life.py, benchmarks).
 """
@@ -15,12 +15,22 @@ from hypothesis import strategies as st
 
 from leo_telemetry_pipeline.actions import findings
 from leo_telemetry_pipeline.analysis.bottlenecks import count_outcomes, found
-from leo_telemetry_pipeline.dimension import DimensionResult
+from leo_telemetry_pipeline.dimension import Bottleneck, DimensionResult
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import items, spans
 from leo_telemetry_pipeline.store.items import ACTIVE, Event, Item, Transition
 from leo_telemetry_pipeline.store.server.database import Database, Target
-from leo_telemetry_pipeline_tests.builders import DAY, analyse, configure, execute, midnight, running, span, week
+from leo_telemetry_pipeline_tests.builders import (
+    DAY,
+    analyse,
+    configure,
+    execute,
+    midnight,
+    row_of,
+    running,
+    span,
+    week,
+)
 
 CLOSED = ("RESOLVED", "ACCEPTED", "DISMISSED", "STALE")
 STATUSES = (*ACTIVE, *CLOSED)
@@ -175,8 +185,41 @@ def at_once(db: Database, target: Target, count: int) -> int:
     return len(items.all_items(db))
 
 
+@dataclass(frozen=True)
+class Flood:
+    """What became of many findings of one analysis: items, findings over the limit of items, alerts, and digests.
+
+    ``in_digests``: the number of items that the digests count.
+    """
+
+    items: int
+    limited: int
+    alerts: int
+    digests: int
+    in_digests: int
+
+
+def findings_at_once(db: Database, count: int) -> Flood:
+    """Conclude an analysis with many bottlenecks, five of each dimension type."""
+    slow = [
+        Bottleneck(f"type_{one // 5}", f"KEY_{one}", 5000.0 - one, 100.0, "configured", 2.0, 10) for one in range(count)
+    ]
+    summary = findings.Summary(tuple(slow), count_outcomes([]) | {"bottleneck": count}, 10, 10, "exact", {})
+    run_id, mine = running(db, window_end=midnight(), window_days=7)
+    ended = findings.conclude(db, summary, week(midnight()), run_id=run_id, dagster_run_id=mine, errors=[])
+    told = db.rows("SELECT kind, body FROM alert_outbox WHERE run_id = %s::uuid", (run_id,))
+    digests = [body for kind, body in told if kind == "digest"]
+    in_digests = sum(len(body["items"]) + body["more"] for body in digests)
+    alerts = len(told) - len(digests)
+    return Flood(len(items.all_items(db)), ended["items_skipped_rate_limit"], alerts, len(digests), in_digests)
+
+
 def square_wave(db: Database, rng: random.Random, ends: Sequence[datetime]) -> list[Event]:
-    """Analyse 37 days of a gate that changes twice a day between 0.8 and 1.2 of its threshold; return its events."""
+    """Analyse 37 days of a gate that changes twice a day between 0.8 and 1.2 of its threshold; return its events.
+
+    Each day begins with slow hours, so a window that ends at 06:00 or 18:00 has more slow spans than fast ones and is
+    certain to be over the threshold; at 00:00 and 12:00 it has as many of both, and chance decides.
+    """
     configure(db, "gate", "WAVE", 1000, 2.0)
     spans.ensure_partitions(db, midnight(38), midnight())
     made = []
@@ -184,10 +227,11 @@ def square_wave(db: Database, rng: random.Random, ends: Sequence[datetime]) -> l
         for half_hour in range(48):
             level = 1600 if half_hour // 12 % 2 else 2400
             at = midnight(days_ago) + timedelta(minutes=30 * half_hour)
-            made.append(span("gate", "WAVE", round(level * rng.lognormvariate(0, 0.1)), at=at))
+            made.append(span("gate", "WAVE", round(level * rng.lognormvariate(0, 0.05)), at=at))
     spans.insert(db, made)
     for end in ends:
-        assert analyse({"leo_telemetry/window_end": end.isoformat()}).success
+        run = row_of(db, analyse({"leo_telemetry/window_end": end.isoformat()}))
+        assert run.status == "SUCCEEDED", (end, run)
     with suppress(ValueError):
         [item] = items.all_items(db)
         return items.events(db, item.id)

@@ -54,7 +54,6 @@ class Client:
                 answer.body += message["body"]
 
         sent = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
-        path, _, query = path.partition("?")
         scope = {
             "type": "http",
             "method": method,

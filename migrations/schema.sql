@@ -612,6 +612,18 @@ BEGIN
     RETURN NEW;
 END $$;
 
+CREATE FUNCTION public.telemetry_sign_threshold() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    given jsonb := coalesce(nullif(current_setting('leo_telemetry.transition', true), ''), '{}')::jsonb;
+BEGIN
+    NEW.changed_by := coalesce(given->>'actor', session_user);
+    NEW.reason := coalesce(given->>'reason', 'changed by SQL');
+    RETURN NEW;
+END $$;
+
 CREATE FUNCTION public.telemetry_window_start(window_end timestamp with time zone, days integer) RETURNS timestamp with time zone
     LANGUAGE sql STABLE
     SET search_path TO 'public', 'pg_temp'
@@ -1221,6 +1233,8 @@ CREATE TABLE public.telemetry_thresholds (
     cooldown_hours integer,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     id bigint NOT NULL,
+    changed_by text,
+    reason text,
     CONSTRAINT telemetry_thresholds_baseline_p50_ms_check CHECK (((baseline_p50_ms > (0)::double precision) AND (baseline_p50_ms < 'Infinity'::double precision))),
     CONSTRAINT telemetry_thresholds_cooldown_hours_check CHECK ((cooldown_hours >= 0)),
     CONSTRAINT telemetry_thresholds_dimension_key_check CHECK ((dimension_key <> ''::text)),
@@ -1234,6 +1248,8 @@ CREATE TABLE public.telemetry_thresholds (
 COMMENT ON TABLE public.telemetry_thresholds IS 'Written by people; an analysis changes rows only if LEO_TELEMETRY_APPLY_SUGGESTIONS is true. No key: default of the type. Type global: default of all types. NULL: inherited.';
 
 COMMENT ON COLUMN public.telemetry_thresholds.id IS 'Key without NULL, for tools that need one. Nothing refers to it.';
+
+COMMENT ON COLUMN public.telemetry_thresholds.changed_by IS 'Who last changed it: system, or the name of a person; the database user if plain SQL names nobody.';
 
 CREATE VIEW public.telemetry_effective_thresholds WITH (security_invoker='true') AS
  SELECT d.dimension_type,
@@ -1697,6 +1713,8 @@ CREATE TRIGGER strategic_directives_updated_at BEFORE UPDATE ON public.strategic
 
 CREATE TRIGGER telemetry_analysis_runs_transition BEFORE UPDATE OF status ON public.telemetry_analysis_runs FOR EACH ROW EXECUTE FUNCTION public.telemetry_check_transition();
 
+CREATE TRIGGER telemetry_thresholds_signed BEFORE INSERT OR UPDATE ON public.telemetry_thresholds FOR EACH ROW EXECUTE FUNCTION public.telemetry_sign_threshold();
+
 CREATE TRIGGER telemetry_thresholds_updated_at BEFORE UPDATE ON public.telemetry_thresholds FOR EACH ROW EXECUTE FUNCTION public.telemetry_set_updated_at();
 
 ALTER TABLE ONLY public.dimension_forecasts
@@ -1892,5 +1910,7 @@ REVOKE ALL ON FUNCTION public.telemetry_record_directive() FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.telemetry_record_item() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.telemetry_set_updated_at() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.telemetry_sign_threshold() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.telemetry_window_start(window_end timestamp with time zone, days integer) FROM PUBLIC;

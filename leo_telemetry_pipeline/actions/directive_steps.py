@@ -23,20 +23,50 @@ from leo_telemetry_pipeline.store.server.database import Database
 class Decision:
     """Step that a person may take: its name when done, the directive's status after it, and that of its items.
 
-    Items in another state than ``from_items`` stay in it: they are further already, or have ended.
+    ``means``: what follows, in words. ``allowed``: statuses from which the database allows it. Items in another state
+    than ``from_items`` stay in it: they are further already, or have ended.
     """
 
     done: str
     to: str
+    means: str
+    allowed: tuple[str, ...]
     items_to: str = ""
     from_items: tuple[str, ...] = ()
 
 
+_NOT_APPROVED = ("draft", "pending_approval", "deferred")
 DECISIONS = {
-    "approve": Decision("approved", "active", "IN_PROGRESS", policy.WAITING),
-    "start": Decision("started", "in_progress", "IN_PROGRESS", policy.WAITING),
-    "done": Decision("done", "review", "VERIFYING", (*policy.WAITING, "IN_PROGRESS")),
-    "cancel": Decision("cancelled", "cancelled"),
+    "approve": Decision(
+        "approved",
+        "active",
+        "work may begin, and its items are IN_PROGRESS",
+        _NOT_APPROVED,
+        "IN_PROGRESS",
+        policy.WAITING,
+    ),
+    "start": Decision(
+        "started",
+        "in_progress",
+        "its items are IN_PROGRESS",
+        ("active", "planning", "review"),
+        "IN_PROGRESS",
+        policy.WAITING,
+    ),
+    "done": Decision(
+        "done",
+        "review",
+        "its items are VERIFYING until two analyses at least one day apart find them fast again",
+        ("active", "planning", "in_progress"),
+        "VERIFYING",
+        (*policy.WAITING, "IN_PROGRESS"),
+    ),
+    "cancel": Decision(
+        "cancelled",
+        "cancelled",
+        "its items may get another directive",
+        (*_NOT_APPROVED, "active", "planning", "in_progress", "review"),
+    ),
 }
 
 
@@ -46,6 +76,11 @@ class Followed:
 
     drafted: tuple[str, ...]
     settled: tuple[tuple[str, str], ...]
+
+
+def possible(directive: Directive) -> list[str]:
+    """Return the steps that a person can take now."""
+    return [name for name, decision in DECISIONS.items() if directive.status in decision.allowed]
 
 
 def decide(database: Database, directive: Directive, decision: Decision, by: str, reason: str, at: datetime) -> None:

@@ -54,11 +54,11 @@ def suggest(
     return tuning.tune(_pasts(database, window, [*own, *others[:MOST]]), alarms_a_year)
 
 
-def apply(database: Database, suggested: Sequence[Suggestion]) -> list[Suggestion]:
+def apply(database: Database, suggested: Sequence[Suggestion], by: str | None = None) -> list[Suggestion]:
     """Write the suggestions that differ from the current threshold to the row of their key, and return them."""
     changed = [one for one in suggested if _values(one)]
     for one in changed:
-        thresholds.put(database, *one.dimension, _values(one))
+        thresholds.put(database, *one.dimension, _values(one), by=by, reason="suggested from its history")
     return changed
 
 

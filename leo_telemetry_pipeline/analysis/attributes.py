@@ -4,6 +4,7 @@ Belongs here: comparing the frequency of values in slow and other spans. Does no
 why traces are slow (attribution).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,12 @@ class Separator:
         is_limit = self.value.startswith((">=", "<="))
         term = f"{self.name} {self.value}" if is_limit else f"{self.name}={self.value}"
         return f"{term}: {self.slow_share:.0%} of slow spans, {self.other_share:.0%} of the others".replace("%", " %")
+
+
+def shares_in(text: str) -> tuple[str, float, float] | None:
+    """Return the term of a separator in words, and its shares (0 to 1) of the slow spans and of the others."""
+    found = re.fullmatch(r"(.*): (\d+) % of slow spans, (\d+) % of the others", text, re.DOTALL)
+    return (found[1], int(found[2]) / 100, int(found[3]) / 100) if found else None
 
 
 def slow_cut(window_ms: Sequence[float] | np.ndarray, baseline_ms: Sequence[float] | np.ndarray) -> float:

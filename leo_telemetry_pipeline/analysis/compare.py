@@ -7,7 +7,9 @@ Days are clusters: spans of one day are correlated. The interval of a percentile
 below it, inverted (Woodruff, JASA 1952), with the variance between days (Francisco and Fuller, "Quantile estimation
 with a complex survey design", Annals of Statistics 1991). Two intervals combine by MOVER (Zou and Donner,
 "Construction of confidence limits about effect measures", Statistics in Medicine 2008), on logarithms for a ratio. The
-result is deterministic. Autocorrelation between days is ignored.
+result is deterministic. Autocorrelation between days is ignored unless its first order is given; then it inflates the
+variance of a side and takes away degrees of freedom (Bence, "Analysis of short time series: correcting for
+autocorrelation", Ecology 1995).
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,6 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from leo_telemetry_pipeline.analysis import noise
 from leo_telemetry_pipeline.analysis.bucket_percentiles import percentiles
 from leo_telemetry_pipeline.daily_rows import ZERO_BUCKET, Rows, resolution_of
 from leo_telemetry_pipeline.resolution import least_ratio
@@ -166,11 +169,15 @@ def compare(a: Side, b: Side, gamma: float) -> Comparison:
     return Comparison(a.count, len(a.days), b.count, len(b.days), max(len(a.days), len(b.days)) > 1, p50, p90)
 
 
-def difference(a: Side, b: Side, quantile: float, gamma: float) -> Difference:
-    """Compare one percentile of side B with that of side A, both at the coarser of their resolutions."""
+def difference(a: Side, b: Side, quantile: float, gamma: float, memory: float = 0.0) -> Difference:
+    """Compare one percentile of side B with that of side A, both at the coarser of their resolutions.
+
+    ``memory``: first-order autocorrelation between days, which both sides share.
+    """
     coarser = max(a.resolution_ms, b.resolution_ms)
     a, b = replace(a, resolution_ms=coarser), replace(b, resolution_ms=coarser)
-    return _difference(*((_by_weekday(a), _by_weekday(b)) if _same_weekdays(a, b) else (a, b)), quantile, gamma)
+    together = (_by_weekday(a), _by_weekday(b)) if _same_weekdays(a, b) else (a, b)
+    return _difference(*together, quantile, gamma, memory, (len(a.days), len(b.days)))
 
 
 def _same_weekdays(a: Side, b: Side) -> bool:
@@ -190,9 +197,10 @@ def _by_weekday(of: Side) -> Side:
     return replace(of, days=names, spans=spans)
 
 
-def _difference(a: Side, b: Side, quantile: float, gamma: float) -> Difference:
+def _difference(a: Side, b: Side, quantile: float, gamma: float, memory: float, days: tuple[int, int]) -> Difference:
     of_a, of_b = _percentile(a, quantile, gamma), _percentile(b, quantile, gamma)
     of_a, of_b = _borrowed(of_a, of_b, a), _borrowed(of_b, of_a, b)
+    of_a, of_b = _autocorrelated(of_a, a, days[0], memory), _autocorrelated(of_b, b, days[1], memory)
     reach = _t(_freedom(a, of_a, b, of_b, gamma))
     ends_a, ends_b = _ends(a, of_a, reach, gamma), _ends(b, of_b, reach, gamma)
     together = _correlation(a, of_a, b, of_b)
@@ -249,6 +257,17 @@ def _borrowed(own: _Percentile, other: _Percentile, of: Side) -> _Percentile:
         return _Percentile(own.quantile, own.value, float(by_spans), np.inf, own.excess)
     of_a_day = other.error * np.sqrt(other.freedom + 1)
     return _Percentile(own.quantile, own.value, float(max(by_spans, of_a_day)), other.freedom, own.excess)
+
+
+def _autocorrelated(of: _Percentile, side: Side, days: int, memory: float) -> _Percentile:
+    """Correct error and degrees of freedom of a percentile of ``days`` days, in rows that may be whole weekdays."""
+    rows = len(side.days)
+    if rows == 1:
+        return of
+    # Autocorrelated days differ less from each other than from the level that they are drawn from.
+    seen = 1 - (noise.variance_factor(rows, memory) - 1) / (rows - 1)
+    error = of.error * float(np.sqrt(noise.variance_factor(days, memory) / seen))
+    return replace(of, error=error, freedom=of.freedom * (1 - memory**2) / (1 + memory**2))
 
 
 def _freedom(a: Side, of_a: _Percentile, b: Side, of_b: _Percentile, gamma: float) -> float:

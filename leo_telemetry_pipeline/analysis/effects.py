@@ -3,11 +3,17 @@
 Belongs here: the effect as a pure function of daily history. Does not: which days are slow (actions.item_steps).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leo_telemetry_pipeline.analysis.compare import Side, difference, median
+import numpy as np
+
+from leo_telemetry_pipeline.analysis import noise
+from leo_telemetry_pipeline.analysis.compare import Side, difference, median, part
 
 DAYS_PER_WEEK = 7
+# Shorter durations have no logarithm, or one without meaning.
+_LEAST_MS = 1e-3
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class Effect:
 
 def effect(before: Side | None, slow: Side, after: Side, worst_ms: float | None, gamma: float) -> Effect:
     """Compare the days after an episode with its slow days."""
-    p50 = difference(slow, after, 0.5, gamma)
+    p50 = difference(slow, after, 0.5, gamma, _memory([side for side in (before, slow, after) if side], gamma))
     weekly = after.count / len(after.days) * DAYS_PER_WEEK
     low, high = (None if end is None else -end * weekly for end in (p50.difference_ms.high, p50.difference_ms.low))
     return Effect(
@@ -52,3 +58,16 @@ def effect(before: Side | None, slow: Side, after: Side, worst_ms: float | None,
         slow_days=len(slow.days),
         after_days=len(after.days),
     )
+
+
+def _memory(sides: Sequence[Side], gamma: float) -> float:
+    """Return the first-order autocorrelation of daily P50s around the level of their side, at least 0."""
+    left = np.concatenate([of_days - np.median(of_days) for of_days in (_log_p50s(side, gamma) for side in sides)])
+    rho = noise.correlation(left[None], noise.sigma(left[None]), fitted=len(sides))[0, 0]
+    return float(np.clip(rho, 0.0, noise.RHO_MOST))
+
+
+def _log_p50s(side: Side, gamma: float) -> np.ndarray:
+    of_days = (part(side, day, day + 1) for day in side.days.tolist())
+    p50s = np.array([median(of_day, gamma) for of_day in of_days if of_day])
+    return np.log(np.maximum(p50s, _LEAST_MS))

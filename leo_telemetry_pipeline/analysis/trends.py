@@ -66,6 +66,11 @@ def dimension_changes(
     return [DimensionChanges(*map(_in_order, each)) for each in both]
 
 
+def p50_changes(found: Daily, first: date, closed: int) -> list[tuple[ChangePoint, ...]]:
+    """Return the changes of each dimension's P50 in the first ``closed`` days from ``first``."""
+    return [_in_order(each) for each in changes.find_all(_series(found, found.p50_ms, first, closed))]
+
+
 def p90_changes(found: Daily, first: date, closed: int) -> list[tuple[ChangePoint, ...]]:
     """Return the changes of each dimension's P90 in the first ``closed`` days from ``first``."""
     return [_in_order(each) for each in changes.find_all(_series(found, found.p90_ms, first, closed))]

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
+from leo_telemetry_pipeline.actions import analysis_requests
 from leo_telemetry_pipeline.cli import findings, text
 from leo_telemetry_pipeline.errors import NOT_SUCCEEDED, UserError
 from leo_telemetry_pipeline.settings import Settings
@@ -41,7 +42,7 @@ def analyze(
     3 no database; 4 FAILED, TIMED_OUT or CANCELLED.
     """
     settings, end = Settings(), text.moment_of(window_end, "--window-end") if window_end else None
-    _refuse_if_off(settings)
+    analysis_requests.refuse_if_off(settings)
     if dry_run:
         _dry(settings, as_json, verbose, window_days, end, project)
         return
@@ -75,11 +76,6 @@ def analyze(
     click.get_current_context().exit(1 if run.output_ref["errors"] else 0)
 
 
-def _refuse_if_off(settings: Settings) -> None:
-    if not settings.enabled:
-        raise UserError("LEO_TELEMETRY_ENABLED is false, which switches analyses off: unset it")
-
-
 def _dry(
     settings: Settings,
     as_json: bool,
@@ -110,17 +106,10 @@ def _dry(
 def enqueue(if_stale: bool) -> None:
     """Queue an analysis. A running `leo-telemetry dev` or `worker` starts it within seconds."""
     settings = Settings()
-    _refuse_if_off(settings)
+    analysis_requests.refuse_if_off(settings)
     with database.ready(settings) as target, closing(database.Database(target)) as connection:
-        run_id, outcome, detail = run_store.enqueue(
-            connection, if_stale=if_stale, triggered_by="CLI", stale_after_s=settings.stale_after
-        )
-    words = {
-        "ENQUEUED": f"Queued analysis {run_id}. If no worker is running, `leo-telemetry worker --once` executes it.",
-        "ALREADY_QUEUED": f"Analysis {run_id} is already queued.",
-        "ALREADY_RUNNING": f"Analysis {run_id} is running.",
-    }
-    click.echo(words.get(outcome, f"Not queued: {detail}."))
+        requested = analysis_requests.enqueue(connection, settings, if_stale=if_stale, triggered_by="CLI")
+    click.echo(requested.sentence)
 
 
 @click.group(invoke_without_command=True)
@@ -172,12 +161,7 @@ def show(run_id: str) -> None:
 def cancel(run_id: str) -> None:
     """Cancel a run that is queued or running."""
     with database.ready(Settings()) as target, closing(database.Database(target)) as connection:
-        was = run_store.cancel(connection, _uuid(run_id))
-    if was is None:
-        raise UserError(f"There is no analysis run {run_id}: `leo-telemetry runs` lists them")
-    if was in run_store.FINAL:
-        raise UserError(f"Analysis run {run_id} has ended as {was}: only a queued or running one can be cancelled")
-    click.echo(f"Cancelled analysis {run_id}, which was {was}.")
+        click.echo(analysis_requests.cancel(connection, _uuid(run_id)))
 
 
 def _uuid(value: str) -> str:

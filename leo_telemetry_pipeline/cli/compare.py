@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from leo_telemetry_pipeline.actions.dimension_names import parse
 from leo_telemetry_pipeline.actions.items import milliseconds
 from leo_telemetry_pipeline.cli import text
-from leo_telemetry_pipeline.cli.dimensions import connected, last_days, parse, unknown
+from leo_telemetry_pipeline.cli.dimensions import connected, last_days, unknown
 from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.store import items as item_store

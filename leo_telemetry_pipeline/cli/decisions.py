@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
+from leo_telemetry_pipeline.actions.item_decisions import require_person
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.errors import UserError
-from leo_telemetry_pipeline.store.items import SYSTEM
 
 
 def options(argument: str, metavar: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -34,8 +34,7 @@ def options(argument: str, metavar: str) -> Callable[[Callable[..., Any]], Calla
 
 def actor(by: str | None) -> str:
     """Return who decides. Raises UserError."""
-    if by == SYSTEM:
-        raise UserError(f"--by {SYSTEM} stands for analyses: give the name of a person")
+    require_person(by or "")
     try:
         return by or getpass.getuser()
     except (KeyError, OSError):

@@ -224,6 +224,6 @@ def _say_where(home: Path) -> None:
     click.echo(
         f"\nItems:          {_with_home(home)} items"
         f"\nWith evidence:  {_with_home(home)} findings --verbose"
-        f"\nUI:             {_with_home(home)} dev    (http://127.0.0.1:{Settings().ui_port})"
+        f"\nDashboard:      {_with_home(home)} dev    (http://127.0.0.1:{Settings().serve_port})"
         f"\nYour own spans: {_ours()} import FILE..., then {_ours()} analyze"
     )

@@ -1,4 +1,4 @@
-"""Parsing of dimensions and windows on the command line, and the error for an unknown dimension.
+"""Databases and windows on the command line, and the error for an unknown dimension.
 
 Belongs here: what commands on dimensions share. Does not: any command.
 """
@@ -27,14 +27,6 @@ def last_days(days: int, project: str | None) -> Window:
     """Return the window of the last ``days`` closed days and today so far."""
     now = datetime.now(UTC)
     return Window(midnight(now.date()) - timedelta(days), now, project)
-
-
-def parse(word: str) -> Dimension:
-    """Parse ``TYPE:KEY``; the key may contain colons. Raises UserError."""
-    dimension_type, _, key = word.partition(":")
-    if not dimension_type or not key:
-        raise UserError(f"{word!r} is not a dimension: write its type and key, such as gate:GATE_PRD_REQUIRED")
-    return dimension_type, key
 
 
 def unknown(connection: Database, window: Window, dimension: Dimension) -> UserError:

@@ -25,12 +25,6 @@ _FORMATS: dict[str, Callable[[Directive], Any]] = {
     "leo-proposal": directive_exports.as_proposal,
     "leo-plan": directive_exports.as_plan,
 }
-_MEANS = {
-    "approve": "work may begin, and its items are IN_PROGRESS",
-    "start": "its items are IN_PROGRESS",
-    "done": "its items are VERIFYING until two analyses at least one day apart find them fast again",
-    "cancel": "its items may get another directive",
-}
 
 
 @click.group(invoke_without_command=True)
@@ -136,4 +130,4 @@ def _decide(name: str, *, key: str, reason: str, by: str | None, at: str | None)
     decision, person, moment = directive_steps.DECISIONS[name], decisions.actor(by), decisions.moment(at)
     with _named(key) as (connection, directive):
         directive_steps.decide(connection, directive, decision, person, reason, moment)
-    click.echo(f"{directive.sd_key} is {decision.to}: {_MEANS[name]}.")
+    click.echo(f"{directive.sd_key} is {decision.to}: {decision.means}.")

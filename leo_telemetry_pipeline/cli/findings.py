@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from leo_telemetry_pipeline.actions import mixed
+from leo_telemetry_pipeline.actions.analysis_requests import NO_WORKER, SLOW_START
 from leo_telemetry_pipeline.actions.items import allowed, calls_are_slow, explanations, milliseconds, ratio_of
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.dimension import OTHER_KEYS
@@ -27,7 +28,6 @@ from leo_telemetry_pipeline.store.server import database
 SHOWN = 5
 LINE = "═" * 59
 HEADER = f"{LINE}\n WORKFLOW TELEMETRY\n{LINE}"
-SLOW_START = timedelta(minutes=10)
 SILENCE = timedelta(hours=48)
 
 
@@ -126,9 +126,7 @@ def _pending(state: FindingsInputs) -> list[str]:
             waited = _since(state, run.triggered_at)
             lines.append(f"  Analysis queued ({text.lasted(waited)} ago)")
             if waited > SLOW_START.total_seconds():
-                lines.append(
-                    "  No worker has claimed it: run `leo-telemetry worker --once`, or see `leo-telemetry doctor`"
-                )
+                lines.append(f"  {NO_WORKER}")
     failed = state.newest
     if failed is not None and failed.status in ("FAILED", "TIMED_OUT"):
         why = (failed.error_detail or failed.reason_code or "no reason given").splitlines()[0][:100]

@@ -8,9 +8,10 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from leo_telemetry_pipeline.actions import item_facts
 from leo_telemetry_pipeline.actions.inert import markdown
 from leo_telemetry_pipeline.actions.item_detail import Known, known_of
-from leo_telemetry_pipeline.actions.items import RAREST, explanations, milliseconds, ratio_of
+from leo_telemetry_pipeline.actions.items import explanations
 from leo_telemetry_pipeline.cli import item_page, text
 from leo_telemetry_pipeline.store.items import Event, Item
 
@@ -45,11 +46,12 @@ class Evidence:
 def render(item: Item, events: Sequence[Event], evidence: Evidence) -> str:
     """Return the page of an item, without a trailing newline."""
     known = known_of(item)
-    name = item_page.dimension(known)
+    name, sentence = item_facts.name_of(known), item_facts.sentence(known, markdown)
+    facts = [("status", item_page.status(item)), *item_facts.facts(item, known, events, markdown)]
     sections = [
         [f"# {markdown(item.title) or '(without a title)'}"],
-        [_sentence(known, name)] if name and "ratio" in known else [],
-        _table(("", ""), _facts(item, known, events)),
+        [sentence] if sentence else [],
+        _table(("", ""), facts),
         _section("Why", _why(known)),
         _section("Trend", [f"{markdown(evidence.trend)} P50 per day, oldest first"] if evidence.trend.strip() else []),
         _section("Traces", _traces(evidence)),
@@ -59,45 +61,11 @@ def render(item: Item, events: Sequence[Event], evidence: Evidence) -> str:
     return "\n\n".join("\n".join(section) for section in sections if section)
 
 
-def _sentence(known: Known, name: str) -> str:
-    took = ""
-    if "observed_p50_ms" in known and "baseline_p50_ms" in known:
-        took = f": {milliseconds(known['observed_p50_ms'])} instead of {milliseconds(known['baseline_p50_ms'])}"
-    who = "A part of the calls of " if "slow_calls" in known else ""
-    project = f" in project {markdown(known['project'])}" if known.get("project") else ""
-    lost = f", which costs {_lost(known)} per week" if "lost_ms_a_week" in known else ""
-    return f"{who}{markdown(name)}{project} takes {ratio_of(known)} as long as normal{took}{lost}."
-
-
-def _lost(known: Known) -> str:
-    return text.lasted(known["lost_ms_a_week"] / 1000)
-
-
-def _facts(item: Item, known: Known, events: Sequence[Event]) -> Iterator[tuple[str, str]]:
-    yield "status", item_page.status(item)
-    if "baseline_p50_ms" in known:
-        yield "before", f"{milliseconds(known['baseline_p50_ms'])} (median)"
-    if "observed_p50_ms" in known:
-        yield "now", f"{milliseconds(known['observed_p50_ms'])} (median)"
-    if "onset_day" in known:
-        yield "since", markdown(known["onset_day"])
-    if "p_value" in known and 0 <= known["p_value"] < 1:
-        yield "how sure", f"by chance in at most 1 of {1 / max(known['p_value'], RAREST):,.0f} analyses"
-    if "lost_ms_a_week" in known:
-        yield "time lost per week", _lost(known)
-    if "sample_count" in known:
-        yield "measured", f"{known['sample_count']:,.0f} spans"
-    effect = next((event.effect for event in reversed(events) if event.effect), None)
-    if effect and item.status == "RESOLVED":
-        yield "after the fix", milliseconds(effect["after_ms"])
-        yield "time given back per week", text.lasted(effect["given_back_ms_per_week"] / 1000)
-
-
 def _why(known: Known) -> list[str]:
     lines = [f"- {markdown(sentence)}" for sentence in explanations({**known, "members": ()})]
     if members := known.get("members"):
         rows = [
-            (markdown(item_page.dimension(row) or ""), f"{100 * row['share']:.0f} %" if "share" in row else "")
+            (markdown(item_facts.name_of(row) or ""), f"{100 * row['share']:.0f} %" if "share" in row else "")
             for row in members
         ]
         lines += ["", *_table(("also slow because of it", "of its added time"), rows)]

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from leo_telemetry_pipeline.actions.item_detail import Known, known_of
+from leo_telemetry_pipeline.actions.item_facts import name_of
 from leo_telemetry_pipeline.actions.items import allowed, explanations, milliseconds, ratio_of, worded
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.store.items import Event, Item
@@ -32,7 +33,7 @@ def _facts(item: Item, known: Known) -> Iterator[tuple[str, str]]:
     yield "opened", f"{text.moment(item.created_at)} UTC, last updated {text.moment(item.updated_at)} UTC"
     for place, line in enumerate(_note(item, known).splitlines()):
         yield "" if place else "note", line
-    if name := dimension(known):
+    if name := name_of(known):
         yield "dimension", name + (f" in project {known['project']}" if known.get("project") else "")
     if "slow_calls" in known:
         known = {name: value for name, value in known.items() if name != "multiplier"}
@@ -70,14 +71,14 @@ def _note(item: Item, known: Known) -> str:
 def _sentences(known: Known) -> Iterator[str]:
     yield from explanations({**known, "members": ()})
     if members := known.get("members"):
-        rows = [(dimension(row), f"{100 * row['share']:.0f} %" if "share" in row else None) for row in members]
+        rows = [(name_of(row), f"{100 * row['share']:.0f} %" if "share" in row else None) for row in members]
         yield from text.table(("ALSO SLOW BECAUSE OF IT", "ADDED TIME DUE TO IT"), rows).splitlines()
     if traces := known.get("evidence_trace_ids"):
         yield f"Slowest traces: {', '.join(traces)} (one of them: leo-telemetry trace ID)"
 
 
 def _next(item: Item, known: Known) -> Iterator[str]:
-    name = dimension(known)
+    name = name_of(known)
     if name:
         cause = known.get("cause") or name
         if cause != name:
@@ -90,12 +91,6 @@ def _next(item: Item, known: Known) -> Iterator[str]:
 def _why(name: str, known: Known) -> str:
     of_project = ("--project", known["project"]) if known.get("project") else ()
     return shlex.join(("leo-telemetry", "why", name, *of_project))
-
-
-def dimension(known: Known) -> str | None:
-    """Return the name of the dimension of an item or a member."""
-    of_type, key = known.get("dimension_type"), known.get("dimension_key")
-    return f"{of_type}:{key}" if of_type and key else None
 
 
 def _period(window: tuple[datetime, datetime]) -> str:

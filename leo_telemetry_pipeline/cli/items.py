@@ -1,19 +1,20 @@
 """``leo-telemetry items``: list and show improvement items, and make the steps of their lives that people decide.
 
 Belongs here: options and output. Does not: which bottlenecks get an item (actions.items), which steps analyses make
-(actions.item_life), an item's page (item_page, item_markdown).
+(actions.item_life), making steps
+(actions.item_decisions), an item's page (item_page, item_markdown).
 """
 
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
-from leo_telemetry_pipeline.actions import item_resolutions
+from leo_telemetry_pipeline.actions import item_decisions, item_resolutions
 from leo_telemetry_pipeline.actions.item_detail import known_of
 from leo_telemetry_pipeline.actions.items import ratio_of
 from leo_telemetry_pipeline.cli import decisions, item_markdown, item_page, text
@@ -21,29 +22,11 @@ from leo_telemetry_pipeline.cli.dimensions import connected
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.store import items as store
 from leo_telemetry_pipeline.store.days import Window, midnight
-from leo_telemetry_pipeline.store.items import Item, Transition
+from leo_telemetry_pipeline.store.items import Item
 from leo_telemetry_pipeline.store.server.database import Database
 
 # Days that the trend of a page shows, up to the last analysis that wrote the item.
 TREND = timedelta(days=56)
-
-
-@dataclass(frozen=True)
-class Step:
-    """A step that a person can make: the status that it leads to, and its effect, as the command reports it."""
-
-    status: str
-    means: str
-
-
-STEPS = {
-    "ack": Step("ACKNOWLEDGED", "someone has seen it"),
-    "start": Step("IN_PROGRESS", "someone works on it"),
-    "fixed": Step("VERIFYING", "analyses verify it, and resolve it once they measure that it is fast again"),
-    "accept": Step("ACCEPTED", "its current level becomes the baseline"),
-    "dismiss": Step("DISMISSED", "flagging it again takes stronger evidence, and only a person reopens it"),
-    "reopen": Step("OPEN", "its next episode begins"),
-}
 
 
 @click.group(invoke_without_command=True)
@@ -170,29 +153,9 @@ def reopen(**given: Any) -> None:
 def _make(
     word: str, *, item_id: str, reason: str, by: str | None, at: str | None, until: datetime | None = None
 ) -> None:
-    step, actor, moment = STEPS[word], decisions.actor(by), decisions.moment(at)
+    actor, moment = decisions.actor(by), decisions.moment(at)
     with _named(item_id) as (connection, item):
-        _require_legal(word, item)
-        transition = Transition(
-            item.id, item.status, step.status, item.status_since, moment, actor, reason, dismissed_until=until
-        )
-        with connection.transaction() as cursor:
-            if not store.move(cursor, transition):
-                raise UserError(f"Item {item_id} was changed by someone else meanwhile: look at it again")
-    about = item_resolutions.dimensions_of(item.source_detail)
-    name = text.in_a_line(":".join(about[0]) if about else item.title)
-    more = f" and {len(about) - 1} more" if len(about) > 1 else ""
-    means = f"it may return from {until:%Y-%m-%d} on" if until else step.means
-    click.echo(f"{step.status}. {name}{more}: {means}.")
-
-
-def _require_legal(word: str, item: Item) -> None:
-    if item.is_active and word == "reopen":
-        raise UserError(f"Item {item.id} is {item.status}, so it needs no reopening")
-    if item.status == STEPS[word].status:
-        raise UserError(f"Item {item.id} is already {item.status}")
-    if not item.is_active and word != "reopen":
-        raise UserError(f"Item {item.id} is closed, as {item.status}: `leo-telemetry items reopen` opens it again")
+        click.echo(item_decisions.make(connection, item, word, actor, reason, moment, until))
 
 
 @contextmanager

@@ -3,10 +3,9 @@
 Belongs here: these commands' options and output. Does not: resolving thresholds (a database function).
 """
 
-import math
-
 import click
 
+from leo_telemetry_pipeline.actions import threshold_decisions as decisions
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.cli.dimensions import connected
 from leo_telemetry_pipeline.cli.tune import tune
@@ -14,8 +13,6 @@ from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.store import baselines
 from leo_telemetry_pipeline.store import thresholds as store
 from leo_telemetry_pipeline.store.dimensions import GLOBAL, NAMED_ASSETS
-
-MOST_SAMPLES = 2_000_000_000
 
 
 @click.group()
@@ -47,7 +44,7 @@ def list_(as_json: bool) -> None:
         )
     else:
         rows = [
-            (*(_number(value) for value in row[:5]), "yes" if row[5] else "no", text.moment(row[6]))
+            (*(decisions.shown(value) for value in row[:5]), "yes" if row[5] else "no", text.moment(row[6]))
             for row in configured
         ]
         click.echo(text.table(header, rows))
@@ -71,22 +68,14 @@ def set_(
     given = {name: value for name, value in values.items() if value is not None}
     if not given:
         raise UserError("Nothing to set: give --baseline-p50-ms, --multiplier or --min-samples")
-    for name, value in given.items():
-        if not value > 0 or not math.isfinite(value):
-            raise UserError(f"--{name.replace('_', '-')} is {_number(value)}: it must be greater than 0")
-        if name == "min_samples" and value > MOST_SAMPLES:
-            raise UserError(f"--min-samples is {value}: it must be at most {MOST_SAMPLES}")
-    _check(dimension_type, key)
+    # Before the database is opened, so that a wrong option is reported at once.
+    decisions.require_possible(given)
+    decisions.require_dimension(dimension_type, key)
     with connected() as connection:
-        known = dimension_type == GLOBAL or store.is_known(connection, dimension_type, key)
-        store.put(connection, dimension_type, key, given)
-    values_set = ", ".join(f"{name} {_number(value)}" for name, value in given.items())
-    click.echo(f"{_name(dimension_type, key)}: {values_set}.")
-    if not known and not (key is None and dimension_type in NAMED_ASSETS):
-        click.echo(
-            f"No analysis has seen {_name(dimension_type, key)} yet: it is judged once it has spans.",
-            err=True,
-        )
+        result, warning = decisions.put(connection, dimension_type, key, given)
+    click.echo(result)
+    if warning:
+        click.echo(warning, err=True)
 
 
 @thresholds.command()
@@ -115,48 +104,29 @@ def accept(dimension_type: str, key: str, project: str | None) -> None:
     A learned baseline rises only after this, or after an item of the dimension is accepted, no matter how long the
     dimension stays slow.
     """
-    _check(dimension_type, key)
+    decisions.require_dimension(dimension_type, key)
     with connected() as connection:
         if not baselines.accept(connection, project, dimension_type, key):
             raise UserError(
-                f"No baseline was learned for {_name(dimension_type, key)} yet: "
+                f"No baseline was learned for {decisions.name_of(dimension_type, key)} yet: "
                 "`leo-telemetry findings --verbose` lists names, `leo-telemetry why` explains one"
             )
-    click.echo(f"{_name(dimension_type, key)}: the next analysis takes its current level as the baseline.")
+    click.echo(f"{decisions.name_of(dimension_type, key)}: the next analysis takes its current level as the baseline.")
 
 
 def _switch(dimension_type: str, key: str | None, active: bool) -> None:
-    _check(dimension_type, key)
+    decisions.require_dimension(dimension_type, key)
     with connected() as connection:
         by_default = dimension_type == GLOBAL or (key is None and dimension_type in NAMED_ASSETS)
         if not by_default and not store.is_known(connection, dimension_type, key):
             raise UserError(
-                f"No dimension {_name(dimension_type, key)} was ever measured or configured: "
+                f"No dimension {decisions.name_of(dimension_type, key)} was ever measured or configured: "
                 "`leo-telemetry findings --verbose` and `leo-telemetry thresholds list` list names"
             )
         store.put(connection, dimension_type, key, {"is_active": active})
         judged = store.effective(connection, [(dimension_type, key or "")])[0].is_active
-    name = _name(dimension_type, key)
+    name = decisions.name_of(dimension_type, key)
     if active and not judged:
         click.echo(f"{name} is switched on, but its type or `{GLOBAL}` is switched off: enable that too.")
     else:
         click.echo(f"{name} is {'judged again' if active else 'no longer judged'}.")
-
-
-def _check(dimension_type: str, key: str | None) -> None:
-    if key == "":
-        raise UserError("The key is empty: name a dimension, or omit the key to mean its whole type")
-    parts = dimension_type.split("+")
-    if len(parts) > 2 or not all(part and part.strip() == part for part in parts) or ":" in dimension_type:
-        raise UserError(
-            f"{dimension_type!r} is not a dimension type: write a span type (gate), an attribute (sd_type), "
-            "or both (gate+sd_type), and the key after a space"
-        )
-
-
-def _name(dimension_type: str, key: str | None) -> str:
-    return dimension_type if key is None else f"{dimension_type}:{key}"
-
-
-def _number(value: object) -> object:
-    return int(value) if isinstance(value, float) and value.is_integer() else value

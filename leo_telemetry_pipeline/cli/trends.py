@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from leo_telemetry_pipeline.actions import mixed
+from leo_telemetry_pipeline.actions.change_words import change_in_words, percent, size
+from leo_telemetry_pipeline.actions.dimension_names import parse
 from leo_telemetry_pipeline.actions.items import milliseconds
 from leo_telemetry_pipeline.cli import text, trend_measures
-from leo_telemetry_pipeline.cli.dimensions import connected, last_days, parse, unknown
+from leo_telemetry_pipeline.cli.dimensions import connected, last_days, unknown
 from leo_telemetry_pipeline.cli.trend_measures import OtherMeasures
 from leo_telemetry_pipeline.dimension import Dimension
-from leo_telemetry_pipeline.resolution import is_least
 from leo_telemetry_pipeline.store import dimension_results, runs
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.server.database import Database
@@ -25,7 +26,6 @@ from leo_telemetry_pipeline.store.server.database import Database
 if TYPE_CHECKING:
     import numpy as np
 
-    from leo_telemetry_pipeline.analysis.changes import ChangePoint
     from leo_telemetry_pipeline.analysis.trends import Daily, DimensionChanges
     from leo_telemetry_pipeline.mix import Mix
 
@@ -205,17 +205,12 @@ def spark(values: "np.ndarray", width: int = WIDTH) -> str:
     return "".join(" " if height is None else BARS[round(height)] for height in heights)
 
 
-def percent(ratio: float) -> str:
-    """Format a relative change: ``+52 %``, ``-38 %``, or ``3.4x`` for three times or more."""
-    return f"{(ratio - 1) * 100:+.0f} %" if ratio < 3 else f"{ratio:.1f}".removesuffix(".0") + "x"
-
-
 def _in_words(changed: "DimensionChanges", days: int) -> str:
     from leo_telemetry_pipeline.analysis.changes import POINTS_LEAST
 
     if days < POINTS_LEAST:
         return f"{days} of {POINTS_LEAST} days known"
-    words = [f"{_size(changed.time[-1])} since {changed.time[-1].onset}" if changed.time else "steady"]
+    words = [f"{size(changed.time[-1])} since {changed.time[-1].onset}" if changed.time else "steady"]
     if changed.volume:
         words.append(f"spans {percent(changed.volume[-1].ratio)} since {changed.volume[-1].onset}")
     return "; ".join(words)
@@ -227,26 +222,15 @@ def _changes(changed: "DimensionChanges", days: int) -> list[str]:
     if days < POINTS_LEAST:
         return [f"{days} closed day(s) with spans: telling changes from noise needs {POINTS_LEAST}."]
     return [
-        *(f"Time changed: {_change(one, milliseconds)}" for one in changed.time),
+        *(f"Time changed: {change_in_words(one, milliseconds)}" for one in changed.time),
         *(() if changed.time else ("Time did not change.",)),
-        *(f"P90 changed: {_change(one, milliseconds)}" for one in changed.p90),
+        *(f"P90 changed: {change_in_words(one, milliseconds)}" for one in changed.p90),
         *(
-            f"Volume changed: {_change(change, lambda value: f'{value:.0f}')} spans per day"
+            f"Volume changed: {change_in_words(change, lambda value: f'{value:.0f}')} spans per day"
             for change in changed.volume
         ),
         *(() if changed.volume else ("Volume did not change.",)),
     ]
-
-
-def _size(change: "ChangePoint") -> str:
-    return f"{'at least ' * is_least(change.ratio, change.after, change.before)}{percent(change.ratio)}"
-
-
-def _change(change: "ChangePoint", write: Any) -> str:
-    about = "" if change.onset_from == change.onset_to else f", between {change.onset_from} and {change.onset_to}"
-    sure = f"{change.confidence * 100:.1f}" if change.confidence < 0.999 else "over 99.9"
-    sizes = f"{write(change.before)} to {write(change.after)}"
-    return f"{_size(change)} since {change.onset}{about} ({sure} % sure): from {sizes}"
 
 
 def one_as_json(data: TrendData, shares: dict[date, float], others: OtherMeasures) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from leo_telemetry_pipeline.actions.items import milliseconds
+from leo_telemetry_pipeline.actions import threshold_words
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.cli.dimensions import connected
 from leo_telemetry_pipeline.errors import UserError
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 NOTHING = "Nothing to tune: no baseline or multiplier {scope}; learned baselines need no tuning."
 HEADER = ("DIMENSION", "TODAY", "SUGGESTED", "ALARMS PER YEAR", "EVIDENCE")
-ALWAYS = 0.5
 
 
 @click.command()
@@ -67,44 +66,18 @@ def render(suggestions: "Sequence[Suggestion]") -> str:
 
 
 def _cells(suggestion: "Suggestion") -> tuple[str | None, ...]:
-    today = _limit(suggestion.current_baseline_p50_ms, suggestion.current_multiplier)
+    today = threshold_words.limit(suggestion.current_baseline_p50_ms, suggestion.current_multiplier)
     if suggestion.source != "key":
         today += f" ({suggestion.source})"
     if suggestion.multiplier is None:
         return today, None, None, suggestion.reason
-    fits = _limit(suggestion.baseline_p50_ms, suggestion.multiplier)
-    return today, fits, f"{_now(suggestion)} -> {_often(suggestion.alarms_a_year_then)}", evidence(suggestion)
-
-
-def evidence(suggestion: "Suggestion") -> str:
-    """Describe the evidence for a suggestion."""
-    known = suggestion.evidence
-    level = f"{milliseconds(known['level_p50_ms'])} +- {known['noise_a_day']:.0%} per day"
-    words = [f"{known['days']} days, {known['spans']} spans since {known['first_day']} around {level}"]
-    if suggestion.is_slower:
-        words.append(f"that level began with a step of {known['change'] - 1:+.0%}")
-    if known["days_since"]:
-        words.append(f"it ended on {known['last_day']}")
-    words.append(
-        f"in {known['weeks_replayed']} days {known['alarms_replayed_now']} -> {known['alarms_replayed_then']} alarm(s)"
+    fits = threshold_words.limit(suggestion.baseline_p50_ms, suggestion.multiplier)
+    return (
+        today,
+        fits,
+        f"{threshold_words.now(suggestion)} -> {threshold_words.often(suggestion.alarms_a_year_then)}",
+        threshold_words.evidence(suggestion),
     )
-    return "; ".join(words)
-
-
-def _now(suggestion: "Suggestion") -> str:
-    if (suggestion.share_over_now or 0.0) >= ALWAYS:
-        return "always on"
-    return _often(suggestion.alarms_a_year_now)
-
-
-def _often(alarms_a_year: float | None) -> str:
-    if alarms_a_year is None:
-        return "-"
-    return "under 0.1" if alarms_a_year < 0.1 else f"{alarms_a_year:.1f}"
-
-
-def _limit(baseline_p50_ms: float | None, multiplier: float) -> str:
-    return f"{'learned' if baseline_p50_ms is None else milliseconds(baseline_p50_ms)} x {multiplier:.2f}"
 
 
 def _outcome(suggestions: "Sequence[Suggestion]", applied: "Sequence[Suggestion]", is_applied: bool) -> str:

@@ -1,11 +1,12 @@
 """Names of our jobs, assets, asset groups and tags in a Dagster instance, which other projects may share.
 
-Belongs here: these names, and recognizing our runs by them. Does not: the definitions. The name of the queue sensor
-is in store.server.dagster_home, which looks it up in Dagster's tables.
+Belongs here: these names, recognizing our runs by them, and the links from there to the dashboard. Does not: the
+definitions. The name of the queue sensor is in store.server.dagster_home, which looks it up in Dagster's tables.
 """
 
 import dagster as dg
 
+from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store.server.dagster_home import OURS
 
 # Code locations with equal asset keys would share the asset.
@@ -25,6 +26,9 @@ FOLLOWS_TAG = TAG + "follows"
 FIRST_ASSET = "workflow_traces"
 LAST_ASSET = "continuous_improvements"
 
+# Hosts that mean every address of this machine.
+_ALL_ADDRESSES = frozenset({"", "0.0.0.0", "::"})  # noqa: S104  # compared, not bound
+
 
 def asset_key(asset: str) -> dg.AssetKey:
     """Return the key of one of our assets."""
@@ -39,6 +43,12 @@ def step_key(asset: str) -> str:
 def shown(step: str) -> str:
     """Return the display name of a step."""
     return step.removeprefix(PREFIX + "__")
+
+
+def dashboard_page(settings: Settings, path: str) -> dg.UrlMetadataValue:
+    """Return the address of a page of the dashboard, as this machine reaches it."""
+    host = "127.0.0.1" if settings.serve_host in _ALL_ADDRESSES else settings.serve_host
+    return dg.MetadataValue.url(f"http://{f'[{host}]' if ':' in host else host}:{settings.serve_port}{path}")
 
 
 def is_ours(run: dg.DagsterRun, location: str | None) -> bool:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from psycopg2.extras import execute_values
 
-from leo_telemetry_pipeline.dimension import Baseline
+from leo_telemetry_pipeline.dimension import Baseline, Dimension
 from leo_telemetry_pipeline.store.history.watermark import Fence
 from leo_telemetry_pipeline.store.server.database import Database
 
@@ -25,6 +25,18 @@ def of_scope(database: Database, project: str | None) -> list[Baseline]:
         _scope(project),
     )
     return [Baseline(*row) for row in rows]
+
+
+def of_dimensions(
+    database: Database, project: str | None, dimensions: Sequence[Dimension]
+) -> dict[Dimension, tuple[float, float]]:
+    """Return the learned P50 in ms and multiplier of some dimensions."""
+    rows = database.rows(
+        "SELECT dimension_type, dimension_key, p50_ms, multiplier FROM telemetry_baselines"
+        " WHERE scope_type = %s AND scope_id = %s AND dimension_type = ANY(%s) AND dimension_key = ANY(%s)",
+        (*_scope(project), sorted({of_type for of_type, _ in dimensions}), sorted({key for _, key in dimensions})),
+    )
+    return {(of_type, key): (p50_ms, multiplier) for of_type, key, p50_ms, multiplier in rows}
 
 
 def put(

@@ -6,13 +6,13 @@ Does not: measuring (exact_percentiles, history.buckets), judging (analysis).
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import psycopg2.extensions
 from psycopg2.extras import execute_values
 
-from leo_telemetry_pipeline.dimension import DimensionResult, Judgement
+from leo_telemetry_pipeline.dimension import Dimension, DimensionResult, Judgement
 from leo_telemetry_pipeline.slow_calls import SlowCalls
 from leo_telemetry_pipeline.store.runs import fence
 from leo_telemetry_pipeline.store.server.database import Database
@@ -121,6 +121,106 @@ def of_dimension(database: Database, run_id: str, dimension_type: str, key: str)
     for *result, kept in rows:
         return replace(_result(*result), learned=kept and Judgement.from_json(dimension_type, key, kept))
     return None
+
+
+def p50s_of(database: Database, run_id: str, dimensions: Sequence[Dimension]) -> dict[Dimension, tuple[int, float]]:
+    """Return the number of spans and the P50 in ms of some dimensions of a run."""
+    rows = database.rows(
+        "SELECT dimension_type, dimension_key, sample_count, p50_ms FROM dimension_p50"
+        " WHERE run_id = %s::uuid AND dimension_type = ANY(%s) AND dimension_key = ANY(%s)",
+        (run_id, sorted({of_type for of_type, _ in dimensions}), sorted({key for _, key in dimensions})),
+    )
+    return {(of_type, key): (spans, p50_ms) for of_type, key, spans, p50_ms in rows}
+
+
+# How lists are sorted, each largest first. The time lost is that over the baseline, as in Bottleneck.
+SORTS = {
+    "lost": (
+        "CASE WHEN outcome = 'bottleneck' THEN greatest(0, observed_p50_ms - baseline_p50_ms) * sample_count"
+        " * coalesce((slow_calls->>'share')::float8, 1) ELSE 0 END"
+    ),
+    "ratio": "coalesce(observed_p50_ms / nullif(baseline_p50_ms, 0), 0)",
+    "total": "sum_ms",
+}
+# Place in a list: sort value, total time, type and key of a dimension.
+Place = tuple[float, float, str, str]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Result in a list. ``lost_ms``: time over the baseline in the window. ``place``: where the list continues."""
+
+    result: DimensionResult
+    lost_ms: float
+    place: Place
+
+
+def listed(
+    database: Database,
+    run_id: str,
+    *,
+    sort: str,
+    text: str = "",
+    of_type: str = "",
+    outcome: str = "",
+    after: Place | None = None,
+    limit: int,
+) -> list[Listed]:
+    """Return results of a run, largest first, with ``text`` in their name; ``after``: from there on."""
+    rows = database.rows(
+        f"""
+        SELECT {_P50}, {", ".join(_JUDGED)}, lost_ms, sort_value
+        FROM (SELECT *, {SORTS["lost"]} AS lost_ms, ({SORTS[sort]})::float8 AS sort_value FROM dimension_p50) AS d
+        WHERE run_id = %(run_id)s::uuid
+          AND (%(of_type)s = '' OR dimension_type = %(of_type)s)
+          AND (%(outcome)s = '' OR outcome = %(outcome)s)
+          AND position(lower(%(text)s) IN lower(dimension_type || ':' || dimension_key)) > 0
+          AND (%(after)s::text[] IS NULL OR (-sort_value, -sum_ms, dimension_type, dimension_key)
+               > (-(%(after)s::text[])[1]::float8, -(%(after)s::text[])[2]::float8,
+                  (%(after)s::text[])[3], (%(after)s::text[])[4]))
+        ORDER BY -sort_value, -sum_ms, dimension_type, dimension_key LIMIT %(limit)s
+        """,
+        {
+            "run_id": run_id,
+            "of_type": of_type,
+            "outcome": outcome,
+            "text": text,
+            "after": after and [repr(after[0]), repr(after[1]), *after[2:]],
+            "limit": limit,
+        },
+    )
+    found = [(_result(*row), lost_ms, value) for *row, lost_ms, value in rows]
+    return [Listed(one, lost_ms, (value, one.sum_ms, *one.dimension)) for one, lost_ms, value in found]
+
+
+def types(database: Database, run_id: str) -> list[str]:
+    """Return the dimension types of a run, by one look-up each."""
+    rows = database.rows(
+        """
+        WITH RECURSIVE t (name) AS (
+            SELECT min(dimension_type) FROM dimension_p50 WHERE run_id = %(run_id)s::uuid
+            UNION ALL
+            SELECT (SELECT min(dimension_type) FROM dimension_p50
+                    WHERE run_id = %(run_id)s::uuid AND dimension_type > name)
+            FROM t WHERE name IS NOT NULL
+        )
+        SELECT name FROM t WHERE name IS NOT NULL
+        """,
+        {"run_id": run_id},
+    )
+    return [name for (name,) in rows]
+
+
+def parts(database: Database, run_id: str, dimension: Dimension, of_types: Sequence[str]) -> list[DimensionResult]:
+    """Return the results of a run among ``of_types`` whose key begins or ends with that of a dimension and a colon."""
+    rows = database.rows(
+        f"SELECT {_P50}, {', '.join(_JUDGED)} FROM dimension_p50"
+        " WHERE run_id = %(run_id)s::uuid AND dimension_type = ANY(%(types)s)"
+        " AND (starts_with(dimension_key, %(key)s || ':')"
+        " OR right(dimension_key, length(%(key)s) + 1) = ':' || %(key)s)",
+        {"run_id": run_id, "types": list(of_types), "key": dimension[1]},
+    )
+    return [_result(*row) for row in rows]
 
 
 def _values(result: DimensionResult) -> list[Any]:

@@ -64,6 +64,20 @@ class Directive(DirectiveContent):
 
 
 @dataclass(frozen=True)
+class DirectivePlace:
+    """Place of a directive in the list: live ones first, newest first."""
+
+    has_ended: bool
+    created_at: datetime
+    sd_key: str
+
+    @classmethod
+    def of(cls, directive: Directive) -> "DirectivePlace":
+        """Return the place of a directive."""
+        return cls(not directive.is_live, directive.created_at, directive.sd_key)
+
+
+@dataclass(frozen=True)
 class DirectiveEvent:
     """Row of ``directive_events``: a change of status."""
 
@@ -95,6 +109,34 @@ _ITEMS = """ARRAY(SELECT i.item_id::text FROM directive_items AS i WHERE i.direc
 def all_directives(database: Database) -> list[Directive]:
     """Return all directives, live ones first, newest first."""
     return _read(database, "ORDER BY d.status = ANY(%s), d.created_at DESC, d.sd_key", (list(ENDED),))
+
+
+def after(
+    database: Database, place: DirectivePlace | None, limit: int, *, statuses: Sequence[str] = (), text: str = ""
+) -> list[Directive]:
+    """Return the next directives after a place, only those with one of some statuses and a text in key or title."""
+    return _read(
+        database,
+        """
+        WHERE (%(any)s OR d.status = ANY(%(statuses)s))
+          AND position(lower(%(text)s) IN lower(d.sd_key || ' ' || d.title)) > 0
+          AND (%(first)s OR (d.status = ANY(%(over)s)) > %(ended)s
+               OR (d.status = ANY(%(over)s)) = %(ended)s
+                  AND (d.created_at, d.sd_key) < (%(created_at)s::timestamptz, %(key)s))
+        ORDER BY d.status = ANY(%(over)s), d.created_at DESC, d.sd_key DESC LIMIT %(limit)s
+        """,
+        {
+            "any": not statuses,
+            "statuses": list(statuses),
+            "text": text,
+            "over": list(ENDED),
+            "first": place is None,
+            "ended": place is not None and place.has_ended,
+            "created_at": place and place.created_at,
+            "key": place and place.sd_key,
+            "limit": limit,
+        },
+    )
 
 
 def live(database: Database) -> list[Directive]:
@@ -233,7 +275,7 @@ def act_as(cursor: psycopg2.extensions.cursor, actor: str, reason: str) -> None:
     cursor.execute("SELECT set_config('leo_telemetry.transition', %s, true)", (given,))
 
 
-def _read(database: Database, where: str, parameters: tuple) -> list[Directive]:
+def _read(database: Database, where: str, parameters: tuple | dict[str, Any]) -> list[Directive]:
     rows = database.rows(f"SELECT {_COLUMNS}, {_ITEMS} FROM strategic_directives AS d {where}", parameters)
     return [Directive(**dict(zip((*_CONTENT, *_OWN, "item_ids"), row, strict=True))) for row in rows]
 

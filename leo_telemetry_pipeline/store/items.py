@@ -146,7 +146,7 @@ class Streak:
 
 
 # Rows written by hand may have any JSON as detail.
-_COLUMNS = """id::text, fingerprint, title, description, status,
+COLUMNS = """id::text, fingerprint, title, description, status,
     CASE jsonb_typeof(source_detail) WHEN 'object' THEN source_detail ELSE '{}' END, created_at, updated_at, closed_at,
     episode, status_since, dismissed_until, noise_count"""
 
@@ -154,7 +154,7 @@ _COLUMNS = """id::text, fingerprint, title, description, status,
 def all_items(database: Database) -> list[Item]:
     """Return all items, active ones first, newest first."""
     rows = database.rows(
-        f"SELECT {_COLUMNS} FROM continuous_improvements ORDER BY status <> ALL(%s), created_at DESC, title",
+        f"SELECT {COLUMNS} FROM continuous_improvements ORDER BY status <> ALL(%s), created_at DESC, title",
         (list(ACTIVE),),
     )
     return [Item(*row) for row in rows]
@@ -162,26 +162,8 @@ def all_items(database: Database) -> list[Item]:
 
 def get(database: Database, item_id: str) -> Item | None:
     """Return one item, or None."""
-    rows = database.rows(f"SELECT {_COLUMNS} FROM continuous_improvements WHERE id = %s::uuid", (item_id,))
+    rows = database.rows(f"SELECT {COLUMNS} FROM continuous_improvements WHERE id = %s::uuid", (item_id,))
     return Item(*rows[0]) if rows else None
-
-
-def with_ids(database: Database, item_ids: Iterable[str]) -> list[Item]:
-    """Return the items with these ids."""
-    rows = database.rows(
-        f"SELECT {_COLUMNS} FROM continuous_improvements WHERE id = ANY(%s::uuid[])", (list(item_ids),)
-    )
-    return [Item(*row) for row in rows]
-
-
-def last_people(database: Database, item_ids: Iterable[str]) -> dict[str, str]:
-    """Return who made the last transition of each item, for those where a person made it."""
-    rows = database.rows(
-        "SELECT item_id::text, (array_agg(actor ORDER BY id DESC))[1] FROM item_events"
-        " WHERE item_id = ANY(%s::uuid[]) GROUP BY 1",
-        (list(item_ids),),
-    )
-    return {item_id: actor for item_id, actor in rows if actor != SYSTEM}
 
 
 def changed_at(database: Database) -> datetime | None:
@@ -192,7 +174,7 @@ def changed_at(database: Database) -> datetime | None:
 def of_scope(database: Database, project: str | None) -> list[Item]:
     """Return all items that analyses of a scope opened."""
     rows = database.rows(
-        f"SELECT {_COLUMNS} FROM continuous_improvements WHERE source = 'TELEMETRY_BOTTLENECK'"
+        f"SELECT {COLUMNS} FROM continuous_improvements WHERE source = 'TELEMETRY_BOTTLENECK'"
         " AND coalesce(source_detail->>'project', '') = %s ORDER BY created_at, id",
         (project or "",),
     )
@@ -272,7 +254,7 @@ def moved(cursor: psycopg2.extensions.cursor, item_ids: Iterable[str], run_id: s
     cursor.execute(
         "SELECT i.*, e.episode, e.from_status, e.to_status, e.window_end, e.actor, e.reason, e.run_id::text,"
         " e.effect, e.created_at FROM item_events AS e"
-        f" JOIN (SELECT {_COLUMNS} FROM continuous_improvements WHERE id = ANY(%s::uuid[])) AS i"
+        f" JOIN (SELECT {COLUMNS} FROM continuous_improvements WHERE id = ANY(%s::uuid[])) AS i"
         " ON i.id = e.item_id::text"
         " WHERE e.item_id = ANY(%s::uuid[]) AND e.run_id = %s::uuid ORDER BY e.id",
         (ids, ids, run_id),

@@ -5,6 +5,7 @@ Does not: the rules of the lifecycle, which these functions enforce for every ca
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -60,6 +61,9 @@ class Run:
 _COLUMNS = ", ".join(
     f"{field.name}::text" if field.name in ("run_id", "retry_of") else field.name for field in fields(Run)
 )
+
+# An output holds every bottleneck of its run.
+_WITHOUT_OUTPUT = _COLUMNS.replace("output_ref", "NULL::jsonb")
 
 
 def enqueue(
@@ -178,6 +182,23 @@ def latest(database: Database, limit: int) -> list[Run]:
     return _select(database, "ORDER BY triggered_at DESC, run_id LIMIT %s", (limit,))
 
 
+def after(
+    database: Database, place: tuple[datetime, str] | None, limit: int, *, statuses: Sequence[str] = ()
+) -> list[Run]:
+    """Return the next runs after a place (time of the request, id), newest first, without their ``output_ref``."""
+    at, run_id = place or (None, None)
+    return [
+        Run(*row)
+        for row in database.rows(
+            f"SELECT {_WITHOUT_OUTPUT} FROM telemetry_analysis_runs"
+            " WHERE (%(any)s OR status = ANY(%(statuses)s)) AND (%(at)s::timestamptz IS NULL"
+            " OR triggered_at <= %(at)s AND (triggered_at < %(at)s OR run_id > %(id)s::uuid))"
+            " ORDER BY triggered_at DESC, run_id LIMIT %(limit)s",
+            {"any": not statuses, "statuses": list(statuses), "at": at, "id": run_id, "limit": limit},
+        )
+    ]
+
+
 def of_dagster_run(database: Database, dagster_run_id: str) -> Run | None:
     """Return the run that a Dagster run executes or executed."""
     return _first(database, "WHERE dagster_run_id = %s", (dagster_run_id,))
@@ -196,6 +217,16 @@ def last_succeeded(database: Database, project: str | None = None) -> Run | None
         " ORDER BY window_end DESC NULLS LAST, finished_at DESC NULLS LAST LIMIT 1",
         ("ALL" if project is None else "PROJECT", project or ""),
     )
+
+
+def last_succeeded_id(database: Database) -> str | None:
+    """Return the id of the last SUCCEEDED run of all projects."""
+    rows = database.rows(
+        "SELECT run_id::text FROM telemetry_analysis_runs"
+        " WHERE status = 'SUCCEEDED' AND scope_type = 'ALL' AND scope_id = ''"
+        " ORDER BY window_end DESC NULLS LAST, finished_at DESC NULLS LAST LIMIT 1"
+    )
+    return rows[0][0] if rows else None
 
 
 def ended_since(database: Database, seconds: int) -> list[Run]:

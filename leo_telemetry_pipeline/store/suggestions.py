@@ -79,6 +79,16 @@ def put(database: Database, run_id: str, suggested: Sequence[Suggestion]) -> Non
         )
 
 
+def of_dimensions(database: Database, run_id: str, dimensions: Sequence[Dimension]) -> dict[Dimension, Suggestion]:
+    """Return the suggestions made after a run for some dimensions."""
+    selected = database.rows(
+        f"SELECT {', '.join(_COLUMNS)}, evidence, applied_at IS NOT NULL FROM telemetry_suggestions"
+        " WHERE run_id = %s::uuid AND dimension_type = ANY(%s) AND dimension_key = ANY(%s)",
+        (run_id, sorted({of_type for of_type, _ in dimensions}), sorted({key for _, key in dimensions})),
+    )
+    return {one.dimension: one for one in (Suggestion(*row) for row in selected)}
+
+
 def of_run(database: Database, run_id: str) -> list[Suggestion]:
     """Return the suggestions made after a run, by name."""
     selected = database.rows(

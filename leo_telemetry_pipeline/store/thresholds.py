@@ -4,7 +4,10 @@ Belongs here: statements on ``telemetry_thresholds``, and calls of the function 
 Does not: judging by thresholds (analysis.bottlenecks).
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from leo_telemetry_pipeline.dimension import Dimension, Threshold
 from leo_telemetry_pipeline.store.server.database import Database
@@ -53,18 +56,80 @@ def configured(database: Database) -> list[tuple]:
     )
 
 
-def put(database: Database, dimension_type: str, key: str | None, values: dict[str, float | bool]) -> None:
-    """Write the given columns of one row; other columns keep their values."""
+def of_types(database: Database) -> list[tuple[str, float | None, float | None, int | None, bool]]:
+    """Return the rows that apply to whole types: type, baseline, multiplier, min_samples, active."""
+    return database.rows(
+        "SELECT dimension_type, baseline_p50_ms, multiplier, min_samples, is_active FROM telemetry_thresholds"
+        " WHERE dimension_key IS NULL ORDER BY dimension_type"
+    )
+
+
+def names_after(
+    database: Database, run_id: str | None, place: Dimension | None, limit: int, text: str
+) -> list[Dimension]:
+    """Return the next dimensions by name, measured by a run or configured, with a text in their name."""
+    of_type, key = place or (None, None)
+    rows = database.rows(
+        """
+        (SELECT dimension_type, dimension_key FROM dimension_p50
+         WHERE run_id = %(run)s::uuid AND position(lower(%(text)s) IN lower(dimension_type || ':' || dimension_key)) > 0
+           AND (%(type)s::text IS NULL OR (dimension_type, dimension_key) > (%(type)s, %(key)s))
+         ORDER BY 1, 2 LIMIT %(limit)s)
+        UNION
+        (SELECT dimension_type, dimension_key FROM telemetry_thresholds
+         WHERE dimension_key IS NOT NULL
+           AND position(lower(%(text)s) IN lower(dimension_type || ':' || dimension_key)) > 0
+           AND (%(type)s::text IS NULL OR (dimension_type, dimension_key) > (%(type)s, %(key)s))
+         ORDER BY 1, 2 LIMIT %(limit)s)
+        ORDER BY 1, 2 LIMIT %(limit)s
+        """,
+        {"run": run_id, "text": text, "type": of_type, "key": key, "limit": limit},
+    )
+    return [tuple(row) for row in rows]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Last change of a row: when, by whom and why; None for a row from before these were recorded."""
+
+    at: datetime
+    by: str | None
+    reason: str | None
+
+
+def last_change(database: Database, dimension: Dimension) -> Change | None:
+    """Return the last change of a dimension's own row, None if it has none."""
+    rows = database.rows(
+        "SELECT updated_at, changed_by, reason FROM telemetry_thresholds"
+        " WHERE dimension_type = %s AND dimension_key = %s",
+        dimension,
+    )
+    return Change(*rows[0]) if rows else None
+
+
+def put(
+    database: Database,
+    dimension_type: str,
+    key: str | None,
+    values: Mapping[str, float | bool],
+    *,
+    by: str | None = None,
+    reason: str = "no reason given",
+) -> None:
+    """Write the given columns of one row; other columns keep their values. Without ``by``, the database user did it."""
     columns = [name for name in (*VALUES, "is_active") if name in values]
     chosen = ", ".join(columns)
     given = ", ".join(f"%({name})s" for name in columns)
     changed = ", ".join(f"{name} = excluded.{name}" for name in columns)
+    # A trigger records both.
+    signature = json.dumps({"reason": reason} | ({"actor": by} if by else {}))
     with database.transaction() as cursor:
+        cursor.execute("SELECT set_config('leo_telemetry.transition', %s, true)", (signature,))
         cursor.execute(
             f"INSERT INTO telemetry_thresholds (dimension_type, dimension_key, {chosen})"
             f" VALUES (%(type)s, %(key)s, {given})"
             f" ON CONFLICT (dimension_type, dimension_key) DO UPDATE SET {changed}",
-            values | {"type": dimension_type, "key": key},
+            dict(values) | {"type": dimension_type, "key": key},
         )
 
 

@@ -15,7 +15,7 @@ from leo_telemetry_pipeline.store.server import migrations
 from leo_telemetry_pipeline.store.server.database import Database, Target, outside
 from leo_telemetry_pipeline_tests import item_trials, schema_dump
 from leo_telemetry_pipeline_tests.builders import execute, midnight, one
-from leo_telemetry_pipeline_tests.item_trials import CLOSED, STATUSES, STEPS, Step
+from leo_telemetry_pipeline_tests.item_trials import CLOSED, STATUSES, STEPS, Flood, Step
 from leo_telemetry_pipeline_tests.servers import EMBEDDED
 
 NEW = "INSERT INTO continuous_improvements (fingerprint, title, description) VALUES ('f', 't', 'd')"
@@ -143,6 +143,13 @@ def test_twenty_analyses_at_once_open_one_item(db: Database, target: Target):
     """Lost: the same bottleneck would be filed twenty times."""
     for _ in range(2):
         assert item_trials.at_once(db, target, 20) == 1
+
+
+@pytest.mark.counted_days
+@pytest.mark.only_on(EMBEDDED, reason="hundreds of items; the server makes no difference")
+def test_500_findings_at_once_are_three_items_per_type_and_ten_alerts_the_rest_is_one_digest(db: Database):
+    """Lost: a bad day buries people in items and messages."""
+    assert item_trials.findings_at_once(db, 500) == Flood(items=300, limited=200, alerts=10, digests=1, in_digests=290)
 
 
 @pytest.mark.with_days

@@ -1,9 +1,10 @@
-"""Twelve weeks of items through the real pipeline, a week at a time."""
+"""Twelve weeks of items through the real pipeline, a week at a time, after three weeks in which it learns."""
 
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -48,13 +49,18 @@ def slow(first: float, last: float, times: float = 3.0) -> Callable[[int], float
     return lambda at: times if day(first) <= at < day(last) else 1.0
 
 
+def normal(at: int) -> float:
+    """Return no step."""
+    return 1.0
+
+
 REPAIRED = Work("gate", "REPAIRED", slow(4, 6))
 UNREPAIRED = Work("gate", "UNREPAIRED", slow(4, WEEKS))
 ACCEPTED = Work("subagent", "ACCEPTED", slow(4, WEEKS))
 RETURNING = Work("subagent", "RETURNING", lambda at: 3.0 if day(5) <= at < day(6.5) or at >= day(11) else 1.0)
-NOISY = Work("phase", "NOISY", slow(WEEKS, WEEKS))
+NOISY = Work("phase", "NOISY", normal)
 VANISHED = Work("phase", "VANISHED", lambda at: 0.0 if at >= day(7) else slow(4, 7)(at))
-STEADY = Work("gate", "STEADY", slow(WEEKS, WEEKS))
+STEADY = Work("gate", "STEADY", normal)
 ALL = (REPAIRED, UNREPAIRED, ACCEPTED, RETURNING, NOISY, VANISHED, STEADY)
 
 
@@ -96,40 +102,54 @@ def says(db: Database, work: Work, status: str, week: float, **more: datetime) -
     decide(db, lives(db)[work.dimension][0], status, at=moment(week) + timedelta(hours=1), **more)
 
 
+def assert_gave_back_two_thirds(effect: dict[str, Any] | None) -> None:
+    """Assert that a measured effect is that of work which took 3 s, and takes 1 s again."""
+    assert effect is not None
+    assert (effect["before_ms"], effect["slow_ms"]) == (pytest.approx(1000, rel=0.1), pytest.approx(3000, rel=0.1))
+    assert effect["after_ms"] == pytest.approx(1000, rel=0.1)
+    assert effect["worst_ms"] >= 2700
+    assert effect["ratio_low"] < 0.36
+    assert effect["ratio_high"] > 0.31
+    assert effect["given_back_ms_per_week"] == pytest.approx(2000 * 7 * PER_DAY, rel=0.15)
+    assert 0 < effect["given_back_low"] < effect["given_back_ms_per_week"] < effect["given_back_high"]
+
+
 def test_twelve_weeks_end_with_exactly_the_items_states_and_effects_that_people_lived_through(db: Database):
     """Lost: the loop from "it is slow" to "it is fast again, measured"."""
     spans.ensure_partitions(db, moment(0), midnight())
     spans.insert(db, list(history()))
-    # This threshold is too tight for its noise.
+
+    # For the first weeks all is well; but someone set a threshold below what is normal.
     configure(db, "phase", "NOISY", 950, 1.01)
-    configure(db, "subagent", "RETURNING", 1000, 2.0)
+    analyse_weeks(db, 3, 4)
+    assert statuses(db) == {"NOISY": "OPEN"}
 
-    analyse_weeks(db, 3, 5)
-    assert statuses(db) == dict.fromkeys(("REPAIRED", "UNREPAIRED", "ACCEPTED", "NOISY", "VANISHED"), "OPEN")
+    # In the fifth week, four kinds of work take three times as long. Nobody configured anything for them.
+    analyse_weeks(db, 5, 5)
+    assert statuses(db) == dict.fromkeys(("NOISY", "REPAIRED", "UNREPAIRED", "ACCEPTED", "VANISHED"), "OPEN")
 
-    # In week 6, one repair works and another does not; a third slowdown is meant to be, and the noise is dismissed.
+    # The noise is dismissed. Two slowdowns are repaired, or so people say; a third is meant to be.
+    says(db, NOISY, "DISMISSED", 5.5)
     says(db, REPAIRED, "VERIFYING", 6)
     says(db, UNREPAIRED, "VERIFYING", 6)
     says(db, ACCEPTED, "ACCEPTED", 6)
-    says(db, NOISY, "DISMISSED", 5.5)
+
+    # One repair did not help. Meanwhile, other work got slow.
     analyse_weeks(db, 6, 7)
     now = statuses(db)
     assert now["UNREPAIRED"] == "OPEN"
     assert now["RETURNING"] == "OPEN"
 
+    # The other repair helped, and what got slow by itself is fast again by itself.
     analyse_weeks(db, 8, 10)
     assert statuses(db) == {
         "REPAIRED": "RESOLVED", "UNREPAIRED": "OPEN", "ACCEPTED": "ACCEPTED", "RETURNING": "RESOLVED",
         "NOISY": "DISMISSED", "VANISHED": "OPEN",
     }  # fmt: skip
 
-    # From week 11 on, one is slow again; another has had no spans for four weeks.
+    # It comes back in the twelfth week. One kind of work has not been done for four weeks.
     analyse_weeks(db, 11, 14)
     known = lives(db)
-    assert {name: (item.status, item.episode) for (_, name), (item, _) in known.items()} == {
-        "REPAIRED": ("RESOLVED", 1), "UNREPAIRED": ("OPEN", 1), "ACCEPTED": ("ACCEPTED", 1),
-        "RETURNING": ("OPEN", 2), "NOISY": ("DISMISSED", 1), "VANISHED": ("STALE", 1),
-    }  # fmt: skip
     steps = {name: [event.to_status for event in events] for (_, name), (_, events) in known.items()}
     assert steps == {
         "REPAIRED": ["OPEN", "VERIFYING", "RESOLVED"],
@@ -139,20 +159,22 @@ def test_twelve_weeks_end_with_exactly_the_items_states_and_effects_that_people_
         "NOISY": ["OPEN", "DISMISSED"],
         "VANISHED": ["OPEN", "STALE"],
     }
-    for _, events in known.values():
+    assert {name: item.episode for (_, name), (item, _) in known.items()} == dict.fromkeys(steps, 1) | {"RETURNING": 2}
+    for item, events in known.values():
         check(events)
+        assert item.status == events[-1].to_status
 
-    repaired = known[REPAIRED.dimension][1][-1].effect
-    assert repaired is not None
-    assert (repaired["slow_ms"], repaired["after_ms"]) == (pytest.approx(3000, rel=0.1), pytest.approx(1000, rel=0.1))
-    assert repaired["before_ms"] == pytest.approx(1000, rel=0.1)
-    assert repaired["worst_ms"] >= 2700
-    assert repaired["ratio_low"] < 0.36
-    assert repaired["ratio_high"] > 0.31
-    assert repaired["given_back_ms_per_week"] == pytest.approx(2000 * 7 * PER_DAY, rel=0.15)
-    event = known[UNREPAIRED.dimension][1][-1]
-    assert event.effect is not None
-    assert event.effect["ratio_low"] < 1 < event.effect["ratio_high"]
-    assert event.reason.startswith("The fix did not help: P50 ")
-    assert known[RETURNING.dimension][1][1].reason.startswith("Fast again, measured: P50 ")
-    assert known[VANISHED.dimension][1][-1].effect is None
+    # What people read afterwards.
+    [*_, resolved] = known[REPAIRED.dimension][1]
+    assert_gave_back_two_thirds(resolved.effect)
+    [_, resolved, _] = known[RETURNING.dimension][1]
+    assert_gave_back_two_thirds(resolved.effect)
+    assert resolved.reason.startswith("Fast again, measured: P50 ")
+    [*_, reopened] = known[UNREPAIRED.dimension][1]
+    assert reopened.effect is not None
+    assert reopened.effect["ratio_low"] < 1 < reopened.effect["ratio_high"]
+    assert reopened.reason.startswith("The fix did not help: P50 ")
+    others = {
+        name: events[-1].effect for (_, name), (_, events) in known.items() if name not in ("REPAIRED", "UNREPAIRED")
+    }
+    assert others == dict.fromkeys(("ACCEPTED", "RETURNING", "NOISY", "VANISHED"))

@@ -14,6 +14,7 @@ OBJECTS = (
     "functions/telemetry_record_item",
     "functions/telemetry_check_directive",
     "functions/telemetry_record_directive",
+    "functions/telemetry_sign_threshold",
     "tables/workflow_trace_log",
     "tables/workflow_open_spans",
     "tables/telemetry_quarantine",

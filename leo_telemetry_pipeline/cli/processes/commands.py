@@ -29,6 +29,7 @@ from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store.server import addresses, dagster_home, database, log_files, migrations, own_connection
 from leo_telemetry_pipeline.store.server.database import Database, Target
+from leo_telemetry_pipeline.store.server.distributed import SPANS, distribute, pass_on_column_grants
 from leo_telemetry_pipeline.store.server.server_programs import programs
 from leo_telemetry_pipeline.web import listen
 
@@ -37,9 +38,9 @@ from leo_telemetry_pipeline.web import listen
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the UI on 127.0.0.1 (3000).")
 @click.option("--otlp-port", type=click.IntRange(1, 65535), help="Port of the OTLP receiver (4318).")
 def dev(port: int | None, otlp_port: int | None) -> None:
-    """Run database, daemon, UI and OTLP receiver until Ctrl-C.
+    """Run database, daemon, dashboard, Dagster's UI and the OTLP receiver until Ctrl-C.
 
-    If `dev` is already running in this home, open its UI instead.
+    If `dev` is already running in this home, open its dashboard and UI instead.
     """
     settings = Settings()
     refuse_if_off(settings)
@@ -76,7 +77,7 @@ def dev(port: int | None, otlp_port: int | None) -> None:
             click.echo("When it ends, restart this command: otherwise no queued analysis is executed.", err=True)
         target = stack.enter_context(database.ready(settings))
         signals.check()
-        click.echo(f"The UI will be at {ui} in a few seconds,", err=True)
+        click.echo(f"The dashboard will be at {receiver} in a few seconds, Dagster's UI at {ui},", err=True)
         click.echo(f"the OTLP receiver at {receiver}/v1/traces. Ctrl-C ends all of it.", err=True)
         _run(target, settings, locks, parts, code.folder)
 
@@ -85,8 +86,10 @@ def _show_running(home: Path, taken: home_owner.Taken) -> None:
     """Open the UI of the `dev` that is already running."""
     if taken.owner is None:
         raise taken
-    click.echo(f"{taken.owner} is already running in {home}: its UI is at {taken.owner.ui}", err=True)
-    _open(taken.owner.ui)
+    dashboard, ui = taken.owner.receiver, taken.owner.ui
+    click.echo(f"{taken.owner} is already running in {home}: its dashboard is at {dashboard}, its UI at {ui}", err=True)
+    _open(ui)
+    _open(dashboard)
 
 
 @click.command()
@@ -218,17 +221,16 @@ def migrate(distributed: bool, carry_over: bool) -> None:
         prepared(target, settings)
         change = "is up to date at" if before == migrations.newest() else f"was migrated from {before or 'empty'} to"
         click.echo(f"{target.shown} {change} version {migrations.newest()}.")
-        if distributed:
-            _distribute(target)
+        with closing(Database(target)) as connection:
+            if distributed:
+                _distribute(connection)
+            pass_on_column_grants(connection)
 
 
-def _distribute(target: Target) -> None:
-    from leo_telemetry_pipeline.store.server import distributed
-
-    with closing(Database(target)) as connection:
-        result = distributed.distribute(connection)
+def _distribute(connection: Database) -> None:
+    result = distribute(connection)
     change = "is now distributed by trace_id" if result.now else "was distributed already"
-    click.echo(f"{distributed.SPANS} {change}; {result.nodes} node(s) of the cluster may hold its shards.")
+    click.echo(f"{SPANS} {change}; {result.nodes} node(s) of the cluster may hold its shards.")
 
 
 def prepared(target: Target, settings: Settings) -> dict[str, str]:

@@ -13,6 +13,7 @@ from leo_telemetry_pipeline.defs.assets import history, p50s
 from leo_telemetry_pipeline.defs.assets.asset import AssetValue, analysis_asset
 from leo_telemetry_pipeline.defs.assets.learning import LEARNED
 from leo_telemetry_pipeline.defs.assets.traces import TRACES
+from leo_telemetry_pipeline.defs.names import dashboard_page
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.defs.ui import markdown_tables
 from leo_telemetry_pipeline.dimension import DimensionResult
@@ -79,6 +80,7 @@ def bottlenecks(
     BOTTLENECKS.put(analysis, judged)
     yield dg.MaterializeResult(
         metadata={
+            "dashboard": dashboard_page(analysis.settings, "/"),
             **{_OUTCOMES[name]: count for name, count in judging.count_outcomes(judged).items()},
             "worst": dg.MetadataValue.md(markdown_tables.worst_table(judged)),
             "observed against baseline": dg.MetadataValue.md(markdown_tables.observed_against_baseline(judged)),

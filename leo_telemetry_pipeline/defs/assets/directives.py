@@ -10,7 +10,7 @@ import dagster as dg
 
 from leo_telemetry_pipeline.actions import directive_steps
 from leo_telemetry_pipeline.defs.assets.insights import insight
-from leo_telemetry_pipeline.defs.names import asset_key
+from leo_telemetry_pipeline.defs.names import asset_key, dashboard_page
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
 from leo_telemetry_pipeline.defs.ui import markdown_tables
 from leo_telemetry_pipeline.store import directives as store
@@ -26,6 +26,7 @@ def directives(
         live = store.live(database)
     yield dg.MaterializeResult(
         metadata={
+            "dashboard": dashboard_page(settings, "/directives"),
             "drafted": len(followed.drafted),
             "settled": len(followed.settled),
             "live": len(live),

@@ -13,6 +13,7 @@ from leo_telemetry_pipeline.defs.assets.asset import analysis_asset
 from leo_telemetry_pipeline.defs.assets.bottlenecks import BOTTLENECKS
 from leo_telemetry_pipeline.defs.assets.causes import CAUSES
 from leo_telemetry_pipeline.defs.assets.learning import LEARNED
+from leo_telemetry_pipeline.defs.names import dashboard_page
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.store import folded_names, name_slices
 
@@ -59,6 +60,7 @@ def continuous_improvements(
     analysis.progress.output_ref = output_ref
     yield dg.MaterializeResult(
         metadata={
+            "dashboard": dashboard_page(analysis.settings, f"/runs/{analysis.run.run_id}" if analysis.run else "/"),
             "bottlenecks": len(output_ref["bottlenecks"]),
             "items created": output_ref["items_created"],
             "skipped by rate limit": output_ref["items_skipped_rate_limit"],

@@ -12,7 +12,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 
 
 def of(
-    database: Database, dimensions: Sequence[Dimension], last: date, days: int
+    database: Database, dimensions: Sequence[Dimension], last: date, days: int, project: str | None = None
 ) -> dict[Dimension, list[float | None]]:
     """Return the P50s in ms of the ``days`` days up to ``last``, oldest first, None for a day without spans.
 
@@ -26,7 +26,7 @@ def of(
         FROM duration_histograms
         -- Three lists, so that the index finds each day and dimension; pairs would read all dimensions of a type.
         WHERE day = ANY(%(days)s::date[]) AND dimension_type = ANY(%(types)s) AND dimension_key = ANY(%(keys)s)
-          AND p50_ms IS NOT NULL
+          AND (%(project)s::text IS NULL OR project = %(project)s) AND p50_ms IS NOT NULL
         GROUP BY 1, 2, 3
         """,
         {
@@ -34,6 +34,7 @@ def of(
             "days": wanted,
             "types": sorted({of_type for of_type, _ in dimensions}),
             "keys": sorted({key for _, key in dimensions}),
+            "project": project,
         },
     )
     found: dict[Dimension, list[float | None]] = {name: [None] * days for name in dimensions}

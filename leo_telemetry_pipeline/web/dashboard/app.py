@@ -7,7 +7,7 @@ import asyncio
 import hmac
 import logging
 from collections.abc import Callable, Mapping
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -26,31 +26,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store.server.database import Target
-from leo_telemetry_pipeline.web.dashboard import api, overview
+from leo_telemetry_pipeline.web.dashboard import api
 from leo_telemetry_pipeline.web.dashboard.access import Access, Rights
 from leo_telemetry_pipeline.web.dashboard.live import Live
 from leo_telemetry_pipeline.web.dashboard.minutes import Minutes
-from leo_telemetry_pipeline.web.dashboard.page import Asked, Missing, Page, Refused, Step
-from leo_telemetry_pipeline.web.dashboard.pages import trace
+from leo_telemetry_pipeline.web.dashboard.page import Asked, Download, Missing, Page, Refused, Step
 from leo_telemetry_pipeline.web.dashboard.reading import DatabaseGone, Reader
+from leo_telemetry_pipeline.web.dashboard.registered import DOWNLOADS, NAVIGATION, PAGES, STEPS
 from leo_telemetry_pipeline.web.dashboard.rendering import STATIC, render, static
 from leo_telemetry_pipeline.web.guard import AccessRules, OriginGuard
-
-PAGES: tuple[Page, ...] = (
-    Page("/", "overview.html", overview.read, "Overview"),
-    Page(
-        "/trace/{trace_id}",
-        "trace.html",
-        trace.read,
-        query={
-            "under": "The id of a span: only it and the spans below it",
-            "name": "A type and name, such as tool:Read: only these",
-            "after": "The id of a span: only those that are less important",
-        },
-    ),
-)
-STEPS: tuple[Step, ...] = ()
-NAVIGATION = tuple((page.path, page.link) for page in PAGES if page.link)
 
 _JSON = "application/json"
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -110,6 +94,7 @@ class _Site:
             Route(api.DOCUMENT, self.document),
             *(Route(api.path_of(page.path), self._answers(page)) for page in PAGES),
             *(Route(api.path_of(step.path), self._obeys(step), methods=["POST"]) for step in STEPS),
+            *(Route(one.path, self._sends(one)) for one in DOWNLOADS),
             Route("/live", self.live),
             Route("/login", self.login, methods=["GET", "POST"]),
             Route("/static/{version}/{name}", self.file),
@@ -135,6 +120,15 @@ class _Site:
             return Response(content, media_type=_JSON)
 
         return answer
+
+    def _sends(self, download: Download) -> Callable:
+        async def send(request: Request) -> Response:
+            self._require_reader(request)
+            file = await self._reader.read(download.read, self._asked(request))
+            named = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}"}
+            return Response(file.text, media_type=file.media_type, headers=named)
+
+        return send
 
     def _makes(self, step: Step) -> Callable:
         async def make(request: Request) -> Response:

@@ -6,6 +6,7 @@ text itself (the templates).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 # Range of a sparkline as a ratio: smaller differences are noise and must look small.
 _FLAT = 1.5
@@ -59,3 +60,23 @@ def sparkline(
 def _wide_enough(line: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
     """Return a line of at least one pixel, since a single point draws nothing."""
     return line if len(line) > 1 else (line[0], (line[0][0] + 1, line[0][1]))
+
+
+@dataclass(frozen=True)
+class Band:
+    """Stretch of days as a rectangle over the full height of a chart."""
+
+    x: float
+    width: float
+
+
+def bands(stretches: Sequence[tuple[date, date]], days: Sequence[date], *, width: int, margin: int) -> list[Band]:
+    """Return the stretches of days that lie within a chart of consecutive days, both ends included."""
+    step = (width - 2 * margin) / max(1, len(days) - 1)
+    found = []
+    for first, last in stretches:
+        begin, end = max(first, days[0]), min(last, days[-1])
+        if begin <= end:
+            x = margin + (begin - days[0]).days * step
+            found.append(Band(round(x, 1), round(max(2.0, (end - begin).days * step), 1)))
+    return found

@@ -6,7 +6,6 @@ Belongs here: the model of the page, and reading it. Does not: its live stream (
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from hashlib import sha256
 from typing import Any
 
 from leo_telemetry_pipeline.actions import mixed
@@ -15,7 +14,7 @@ from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.mix import Mix
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.spool import spool
-from leo_telemetry_pipeline.store import arrivals, directives, items, open_spans, outbox, runs
+from leo_telemetry_pipeline.store import arrivals, directives, item_pages, open_spans, outbox, runs
 from leo_telemetry_pipeline.store.arrivals import Finished
 from leo_telemetry_pipeline.store.days import DAY
 from leo_telemetry_pipeline.store.directives import WorkOn
@@ -25,6 +24,7 @@ from leo_telemetry_pipeline.store.open_spans import OpenSpan
 from leo_telemetry_pipeline.store.outbox import Backlog
 from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline.store.server.database import Database
+from leo_telemetry_pipeline.web.dashboard import version
 from leo_telemetry_pipeline.web.dashboard.minutes import Minutes
 from leo_telemetry_pipeline.web.dashboard.page import Asked
 
@@ -122,7 +122,8 @@ def read(database: Database, asked: Asked) -> Overview:
 def read_live(database: Database, settings: Settings, minutes: Minutes) -> LivePart:
     """Read what changes every second."""
     now = datetime.now(UTC)
-    newest = [run for run in runs.latest(database, 20) if run.scope_type == "ALL"]
+    latest = runs.after(database, None, 20)
+    newest = [run for run in latest if run.scope_type == "ALL"]
     last = runs.last_succeeded(database)
     ended = next((run for run in newest if run.status in runs.FINAL), None)
     health = Health(
@@ -140,15 +141,8 @@ def read_live(database: Database, settings: Settings, minutes: Minutes) -> LiveP
         health,
         tuple(opened[:RUNNING_SHOWN]),
         tuple(arrivals.newest(database, FINISHED_SHOWN)),
-        version_of(database, newest),
+        version.of(database, latest),
     )
-
-
-def version_of(database: Database, newest: Sequence[Run]) -> str:
-    """Return a text that changes whenever a run, an item or a directive does."""
-    states = [f"{run.run_id}:{run.status}" for run in newest[:3]]
-    changed = [items.changed_at(database), directives.changed_at(database)]
-    return sha256("|".join([*states, *map(str, changed)]).encode()).hexdigest()[:16]
 
 
 def _spooled(settings: Settings) -> int:
@@ -194,8 +188,8 @@ def _causes(
     closed = last.window_end.astimezone(UTC).date() - DAY
     charts = recent_p50s.of(database, dimensions, closed, DAYS)
     ids = [one["improvement_id"] for one, _ in found if one.get("improvement_id")]
-    known = {item.id: item for item in items.with_ids(database, ids)}
-    workers, works = items.last_people(database, ids), directives.of_items(database, ids)
+    known = {item.id: item for item in item_pages.with_ids(database, ids)}
+    workers, works = item_pages.last_people(database, ids), directives.of_items(database, ids)
     return [
         _cause(one, members, charts[dimension], known, workers, works)
         for (one, members), dimension in zip(found, dimensions, strict=True)

@@ -4,10 +4,15 @@ Belongs here: the registration of pages and of what people may do on them. Does 
 (app), any page (pages).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
+from leo_telemetry_pipeline.actions.inert import in_a_line
+from leo_telemetry_pipeline.actions.item_decisions import require_person
+from leo_telemetry_pipeline.errors import DatabaseAway, UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.web.dashboard.minutes import Minutes
@@ -51,9 +56,56 @@ class Step:
     form: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class File:
+    """A file to save: its name, media type and text."""
+
+    name: str
+    media_type: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Download:
+    """A link to a file: ``read`` returns it, or raises Missing."""
+
+    path: str
+    read: Callable[[Database, Asked], File]
+
+
 class Missing(Exception):
     """What a page is about does not exist; the text says so, and what to do."""
 
 
 class Refused(Exception):
     """A step is not possible; the text says why, and what to do."""
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn errors that a command would print into refusals."""
+    try:
+        yield
+    except DatabaseAway:
+        raise
+    except UserError as error:
+        raise Refused(str(error)) from None
+
+
+# Fields of a form by which people sign a step.
+SIGNATURE = {"by": "Who makes the step", "reason": "Why; others read it later"}
+
+
+def signed(asked: Asked) -> tuple[str, str]:
+    """Return who makes a step and why, as the form says. Raises Refused."""
+    by, reason = (in_a_line(asked.form.get(name, "")).strip() for name in ("by", "reason"))
+    if not by:
+        raise Refused("Nobody signed this step: give your name")
+    with refusals():
+        require_person(by)
+    return by, reason or "no reason given"
+
+
+def identifier(text: str) -> str:
+    """Read an id. Raises ValueError."""
+    return str(UUID(text))

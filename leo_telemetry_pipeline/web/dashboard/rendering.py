@@ -31,6 +31,7 @@ def environment() -> jinja2.Environment:
         finalize=_shown,
     )
     made.filters.update(ms=items.milliseconds, lasted=items.lasted, ratio=items.ratio, moment=moment, day=day, ago=ago)
+    made.filters.update(severity=severity, percent=percent, short=short)
     made.globals.update(static=static, link=link, sparkline=sparkline)
     return made
 
@@ -49,6 +50,21 @@ def day(value: date | str) -> str:
     """Format a day: ``Mon 23 Nov``; its year is in the tooltip and in tables."""
     value = date.fromisoformat(value) if isinstance(value, str) else value
     return f"{value:%a} {value.day} {value:%b}"
+
+
+def short(value: date) -> str:
+    """Format a day for an axis: ``23 Nov``."""
+    return f"{value.day} {value:%b}"
+
+
+def percent(share: float) -> str:
+    """Format a share: ``45 %``, ``0.4 %``."""
+    return f"{100 * share:.1f} %" if 0 < share < 0.01 else f"{100 * share:.0f} %"
+
+
+def severity(ratio: float) -> str:
+    """Return the class of a ratio: warning, high or critical."""
+    return "critical" if ratio >= 5 else "high" if ratio >= 3 else "warning"
 
 
 def ago(value: datetime, now: datetime) -> str:

@@ -8,9 +8,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from leo_telemetry_pipeline.actions.change_words import percent
 from leo_telemetry_pipeline.analysis import trends
 from leo_telemetry_pipeline.analysis.changes import ChangePoint, Series, day_number
-from leo_telemetry_pipeline.cli.trends import BARS, percent, spark
+from leo_telemetry_pipeline.cli.trends import BARS, spark
 from leo_telemetry_pipeline.daily_rows import ZERO_BUCKET, Rows
 from leo_telemetry_pipeline.defs.ui import charts
 

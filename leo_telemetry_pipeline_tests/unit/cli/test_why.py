@@ -4,7 +4,8 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
-from leo_telemetry_pipeline.cli.why import bottleneck_of, render
+from leo_telemetry_pipeline.actions.judgement_words import bottleneck_of
+from leo_telemetry_pipeline.cli.why import render
 from leo_telemetry_pipeline.dimension import Baseline, DimensionResult, Guard, Judgement
 from leo_telemetry_pipeline.store.forecasts import Expected
 from leo_telemetry_pipeline.store.runs import Run

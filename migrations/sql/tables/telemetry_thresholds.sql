@@ -11,12 +11,18 @@ CREATE TABLE telemetry_thresholds (
     cooldown_hours integer CHECK (cooldown_hours >= 0),
     updated_at timestamptz NOT NULL DEFAULT now(),
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    changed_by text,
+    reason text,
     UNIQUE NULLS NOT DISTINCT (dimension_type, dimension_key)
 );
 COMMENT ON TABLE telemetry_thresholds IS
     'Written by people; an analysis changes rows only if LEO_TELEMETRY_APPLY_SUGGESTIONS is true. No key: default of the '
     'type. Type global: default of all types. NULL: inherited.';
 COMMENT ON COLUMN telemetry_thresholds.id IS 'Key without NULL, for tools that need one. Nothing refers to it.';
+COMMENT ON COLUMN telemetry_thresholds.changed_by IS
+    'Who last changed it: system, or the name of a person; the database user if plain SQL names nobody.';
 
 CREATE TRIGGER telemetry_thresholds_updated_at BEFORE UPDATE ON telemetry_thresholds
     FOR EACH ROW EXECUTE FUNCTION telemetry_set_updated_at();
+CREATE TRIGGER telemetry_thresholds_signed BEFORE INSERT OR UPDATE ON telemetry_thresholds
+    FOR EACH ROW EXECUTE FUNCTION telemetry_sign_threshold();

@@ -20,6 +20,11 @@ from leo_telemetry_pipeline.store import traces
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.web.dashboard.page import Asked, Missing
 
+QUERY = {
+    "under": "The id of a span: only it and the spans below it",
+    "name": "A type and name, such as tool:Read: only these",
+    "after": "The id of a span: only those that are less important",
+}
 # Lines of the waterfall; the most important of them with their attributes.
 SHOWN, ATTRIBUTED = 500, 60
 MOST_ATTRIBUTES, LONGEST_VALUE = 30, 120

@@ -26,7 +26,8 @@ function show({ version, ...parts }) {
 
 async function refresh() {
   const main = document.getElementById("main");
-  if (main.querySelector("form :focus, details[open] :focus")) return;
+  const typed = [...main.querySelectorAll("input")].some((one) => one.value !== one.defaultValue);
+  if (typed || main.querySelector("form :focus, details[open] :focus")) return;
   const response = await fetch(location.href, { headers: { Accept: "text/html" } });
   if (!response.ok) return;
   const page = new DOMParser().parseFromString(await response.text(), "text/html");

@@ -1,0 +1,69 @@
+"""Improvement items as pages show them: a page of a list at a time, some by their ids, and who works on them.
+
+Belongs here: these queries. Does not: single items and their transitions (items).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from leo_telemetry_pipeline.store.items import ACTIVE, COLUMNS, SYSTEM, Item
+from leo_telemetry_pipeline.store.server.database import Database
+
+
+@dataclass(frozen=True)
+class ItemPlace:
+    """Place of an item in the list: active ones first, newest first."""
+
+    is_closed: bool
+    created_at: datetime
+    id: str
+
+    @classmethod
+    def of(cls, item: Item) -> "ItemPlace":
+        """Return the place of an item."""
+        return cls(not item.is_active, item.created_at, item.id)
+
+
+def after(
+    database: Database, place: ItemPlace | None, limit: int, *, statuses: Sequence[str] = (), text: str = ""
+) -> list[Item]:
+    """Return the next items after a place, only those with one of some statuses and a text in their title."""
+    rows = database.rows(
+        f"""
+        SELECT {COLUMNS} FROM continuous_improvements
+        WHERE (%(any)s OR status = ANY(%(statuses)s)) AND position(lower(%(text)s) IN lower(title)) > 0
+          AND (%(first)s OR (status <> ALL(%(active)s)) > %(closed)s
+               OR (status <> ALL(%(active)s)) = %(closed)s
+                  AND (created_at, id) < (%(created_at)s::timestamptz, %(id)s::uuid))
+        ORDER BY status <> ALL(%(active)s), created_at DESC, id DESC LIMIT %(limit)s
+        """,
+        {
+            "any": not statuses,
+            "statuses": list(statuses),
+            "text": text,
+            "active": list(ACTIVE),
+            "first": place is None,
+            "closed": place is not None and place.is_closed,
+            "created_at": place and place.created_at,
+            "id": place and place.id,
+            "limit": limit,
+        },
+    )
+    return [Item(*row) for row in rows]
+
+
+def with_ids(database: Database, item_ids: Iterable[str]) -> list[Item]:
+    """Return the items with these ids."""
+    rows = database.rows(f"SELECT {COLUMNS} FROM continuous_improvements WHERE id = ANY(%s::uuid[])", (list(item_ids),))
+    return [Item(*row) for row in rows]
+
+
+def last_people(database: Database, item_ids: Iterable[str]) -> dict[str, str]:
+    """Return who made the last transition of each item, for those where a person made it."""
+    rows = database.rows(
+        "SELECT item_id::text, (array_agg(actor ORDER BY id DESC))[1] FROM item_events"
+        " WHERE item_id = ANY(%s::uuid[]) GROUP BY 1",
+        (list(item_ids),),
+    )
+    return {item_id: actor for item_id, actor in rows if actor != SYSTEM}
