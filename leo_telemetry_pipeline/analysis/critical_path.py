@@ -275,7 +275,7 @@ def _is_merged(span: TraceSpan) -> bool:
 
 def _without_execution(spans: list[TraceSpan], kept: list[TraceSpan]) -> list[str | None]:
     """Return the parent id of each span that is kept, past ``execution`` spans that have a parent."""
-    above = {(span.trace_id, span.span_id): span.parent_span_id for span in spans if _is_merged(span)}
+    above: dict[Any, str | None] = {(one.trace_id, one.span_id): one.parent_span_id for one in spans if _is_merged(one)}
     parents = []
     for span in kept:
         seen, parent = set(), span.parent_span_id
