@@ -99,6 +99,8 @@ SETTINGS = (
     Setting("serve_host", "127.0.0.1", str, "address of the OTLP receiver; any other than loopback needs a token"),
     Setting("serve_port", "4318", port, "port of the OTLP receiver"),
     Setting("serve_token", "", str, "what clients of the receiver must send as `Authorization: Bearer ...`"),
+    Setting("serve_read_token", "", str, "what browsers must give to see the dashboard; needed beyond loopback"),
+    Setting("serve_act_token", "", str, "what browsers must give to see the dashboard and act on it"),
     Setting("serve_clients", "4000", count, "how many clients may be connected to the receiver at once"),
     Setting("keep_keys", "", names, "more attributes to keep from OpenTelemetry: gen_ai.prompt,shop.*"),
     Setting("apply_suggestions", "false", switch, "true lets each run tune the thresholds that people wrote for a key"),
@@ -143,6 +145,8 @@ class Settings:
     serve_host: str
     serve_port: int
     serve_token: str
+    serve_read_token: str
+    serve_act_token: str
     serve_clients: int
     keep_keys: tuple[str, ...]
     apply_suggestions: bool

@@ -48,12 +48,21 @@ class Client:
         async def send(message: Any) -> None:
             if message["type"] == "http.response.start":
                 answer.status = message["status"]
-                answer.headers = {name.decode(): value.decode() for name, value in message["headers"]}
+                # Of several headers with one name, the first.
+                answer.headers = {name.decode(): value.decode() for name, value in reversed(message["headers"])}
             else:
                 answer.body += message["body"]
 
         sent = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
-        scope = {"type": "http", "method": method, "path": path, "headers": sent, "query_string": b""}
+        path, _, query = path.partition("?")
+        scope = {
+            "type": "http",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "headers": sent,
+            "query_string": query.encode(),
+        }
         await self._app(scope, receive, send)
         return answer
 

@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from leo_telemetry_pipeline.errors import UserError
-from leo_telemetry_pipeline.web.body import LIMIT
+from leo_telemetry_pipeline.web.receiver.body import LIMIT
 from leo_telemetry_pipeline_tests import processes
 from leo_telemetry_pipeline_tests.builders import one
 from leo_telemetry_pipeline_tests.processes import PATIENCE_S, Running, free_port, until

@@ -74,6 +74,14 @@ class DirectiveEvent:
     created_at: datetime
 
 
+@dataclass(frozen=True)
+class WorkOn:
+    """Newest directive of an item: its key and status."""
+
+    sd_key: str
+    status: str
+
+
 class IllegalStep(Exception):
     """The status of a directive does not allow a step; nothing was written."""
 
@@ -113,6 +121,22 @@ def get(database: Database, key: str) -> Directive | None:
     """Return the directive with a key or id, or None."""
     found = _read(database, "WHERE d.sd_key = %s OR d.id::text = %s", (key, key))
     return found[0] if found else None
+
+
+def of_items(database: Database, item_ids: Iterable[str]) -> dict[str, WorkOn]:
+    """Return the newest directive of each item that has one."""
+    rows = database.rows(
+        "SELECT DISTINCT ON (i.item_id) i.item_id::text, d.sd_key, d.status"
+        " FROM directive_items AS i JOIN strategic_directives AS d ON d.id = i.directive_id"
+        " WHERE i.item_id = ANY(%s::uuid[]) ORDER BY i.item_id, i.is_live DESC, d.created_at DESC",
+        (list(item_ids),),
+    )
+    return {item_id: WorkOn(key, status) for item_id, key, status in rows}
+
+
+def changed_at(database: Database) -> datetime | None:
+    """Return when a directive last changed."""
+    return database.rows("SELECT max(updated_at) FROM strategic_directives")[0][0]
 
 
 def days_seen(database: Database) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Guard against web pages of other origins: they may only link to pages of a local server.
 
-Belongs here: the decision by a request's headers, and the ASGI middleware for receiver and UI.
-Does not: tokens and statuses (app), rules for the UI only (ui).
+Belongs here: the decision by a request's headers, and the ASGI middleware for receiver, dashboard and UI.
+Does not: tokens and statuses (receiver, dashboard), rules for the UI only (ui).
 """
 
 import ipaddress

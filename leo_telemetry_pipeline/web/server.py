@@ -1,6 +1,6 @@
-"""HTTP server of the receiver: uvicorn, with limits that it lacks: on the number of connections, and on their time.
+"""HTTP server of receiver and dashboard: uvicorn, with limits that it lacks, on the number and time of connections.
 
-Belongs here: sockets, deadlines. Does not: handling requests (app), which connection is closed (connections).
+Belongs here: sockets, deadlines. Does not: handling requests (site), which connection is closed (connections).
 """
 
 import asyncio
@@ -12,19 +12,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import Protocol, cast
 
 import h11
 import uvicorn
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from leo_telemetry_pipeline.settings import PREFIX
 from leo_telemetry_pipeline.store import intake
 from leo_telemetry_pipeline.web import listen, protocols
-from leo_telemetry_pipeline.web.app import Application
 from leo_telemetry_pipeline.web.connections import Connections, room_for
-from leo_telemetry_pipeline.web.metrics import Metrics
-from leo_telemetry_pipeline.web.notices import Notices
+from leo_telemetry_pipeline.web.receiver.metrics import Metrics
+from leo_telemetry_pipeline.web.receiver.notices import Notices
 
 # Longest time in each state of a request: its head, its body, our response; and between requests.
 _DEADLINES_S = {h11.IDLE: 10.0, h11.SEND_BODY: 40.0}
@@ -46,6 +46,16 @@ _log = logging.getLogger(__name__)
 _SLOW = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
+class Servable(Protocol):
+    """An ASGI application with the counters and notices to which the server adds its own."""
+
+    metrics: Metrics
+    notices: Notices
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+
+
 @dataclass
 class _Shared:
     """State shared by all connections."""
@@ -57,7 +67,7 @@ class _Shared:
     farewells: int = 0
 
 
-def run(app: Application, opened: socket.socket, clients: int, shall_end: Callable[[], bool]) -> None:
+def run(app: Servable, opened: socket.socket, clients: int, shall_end: Callable[[], bool]) -> None:
     """Serve up to ``clients`` connections until ``shall_end``; finish requests in progress first."""
     _give_memory_back()
     sys.setswitchinterval(_SWITCH_S)

@@ -233,8 +233,9 @@ def test_requests_under_way_are_answered_before_the_end(number: signal.Signals, 
         assert status_of(line) == 200
         assert served.running.process.wait(timeout=PATIENCE_S) == 0
         said = served.running.said()
-        assert said.startswith("The OTLP receiver is at http://127.0.0.1:")
-        assert len(said.splitlines()) == 1
+        dashboard, receiver = said.splitlines()
+        assert dashboard.startswith("The dashboard is at http://127.0.0.1:")
+        assert receiver.startswith("The OTLP receiver is at http://127.0.0.1:")
         processes.all_ended(made_home)
 
 

@@ -16,7 +16,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from leo_telemetry_pipeline.web.body import LIMIT
+from leo_telemetry_pipeline.web.receiver.body import LIMIT
 from leo_telemetry_pipeline_tests.hostile_bodies import (
     drawn,
     many_json,

@@ -12,7 +12,7 @@ from leo_telemetry_pipeline.store import dimensions
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.history import blocks, histograms
 from leo_telemetry_pipeline.store.server.database import Database, Target
-from leo_telemetry_pipeline.web.app import build_app
+from leo_telemetry_pipeline.web.receiver.app import build_app
 from leo_telemetry_pipeline_tests.builders import midnight
 from leo_telemetry_pipeline_tests.conftest import made_once
 from leo_telemetry_pipeline_tests.receiver_client import Client, Talk, serving

@@ -15,8 +15,8 @@ from leo_telemetry_pipeline.sources import plausible
 from leo_telemetry_pipeline.sources.claude import assembler, notebook
 from leo_telemetry_pipeline.store import spans
 from leo_telemetry_pipeline.store.server.database import Database, Target
-from leo_telemetry_pipeline.web import claude
-from leo_telemetry_pipeline.web.app import build_app
+from leo_telemetry_pipeline.web.receiver import claude
+from leo_telemetry_pipeline.web.receiver.app import build_app
 from leo_telemetry_pipeline_tests.claude_sessions import Session, arrival, sessions
 from leo_telemetry_pipeline_tests.receiver_client import Client, Talk, serving
 

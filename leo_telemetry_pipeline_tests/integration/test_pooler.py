@@ -18,7 +18,7 @@ from leo_telemetry_pipeline.store.server import dagster_home
 from leo_telemetry_pipeline.store.server.database import Database, Target, outside, prepare_for_dagster
 from leo_telemetry_pipeline.store.sink import connect
 from leo_telemetry_pipeline.tracing.tracer import Tracer
-from leo_telemetry_pipeline.web.app import build_app
+from leo_telemetry_pipeline.web.receiver.app import build_app
 from leo_telemetry_pipeline.writer.writer import Writer
 from leo_telemetry_pipeline_tests.builders import midnight, one, queued, row, span, spans_of
 from leo_telemetry_pipeline_tests.draining import drain

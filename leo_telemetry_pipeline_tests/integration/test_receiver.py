@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store.server.database import Database, outside
-from leo_telemetry_pipeline.web.app import build_app
+from leo_telemetry_pipeline.web.receiver.app import build_app
 from leo_telemetry_pipeline_tests.builders import execute, one
 from leo_telemetry_pipeline_tests.receiver_client import (
     COUNT,

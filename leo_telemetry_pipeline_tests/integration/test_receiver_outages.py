@@ -13,8 +13,8 @@ import pytest
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.spool import spool
 from leo_telemetry_pipeline.store.server.database import Database, Target
-from leo_telemetry_pipeline.web.app import build_app
-from leo_telemetry_pipeline.web.span_keeper import Away, _Connection
+from leo_telemetry_pipeline.web.receiver.app import build_app
+from leo_telemetry_pipeline.web.receiver.span_keeper import Away, _Connection
 from leo_telemetry_pipeline_tests.builders import one
 from leo_telemetry_pipeline_tests.receiver_client import (
     COUNT,

@@ -25,7 +25,7 @@ from leo_telemetry_pipeline.web import listen
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (4318).")
 @click.option("--quiet", is_flag=True, hidden=True, help="Print no address.")
 def serve(host: str | None, port: int | None, quiet: bool) -> None:
-    """Receive spans by OTLP over HTTP at /v1/traces, in protobuf or JSON, until Ctrl-C.
+    """Receive spans by OTLP over HTTP at /v1/traces, in protobuf or JSON, and show the dashboard, until Ctrl-C.
 
     Also serves /healthz, /readyz and /metrics (Prometheus). While the database is unavailable, spans wait on disk.
     """
@@ -33,7 +33,8 @@ def serve(host: str | None, port: int | None, quiet: bool) -> None:
     refuse_if_off(settings)
     host, port = host or settings.serve_host, port or settings.serve_port
     # Imported before anything is held, while a signal ends the process immediately.
-    from leo_telemetry_pipeline.web import app, server
+    from leo_telemetry_pipeline.web import server
+    from leo_telemetry_pipeline.web.site import Site
 
     with signals.recorded():
         opened = listening(settings, host, port, f"--port or {PREFIX}SERVE_PORT")
@@ -44,12 +45,9 @@ def serve(host: str | None, port: int | None, quiet: bool) -> None:
             logging.getLogger("leo_telemetry_pipeline").setLevel(logging.WARNING)
             if not quiet:
                 _say(settings, host, port)
-            server.run(
-                app.build_app(settings, target, host=host, away=away),
-                opened,
-                settings.serve_clients,
-                signals.end_requested,
-            )
+            is_local = listen.is_loopback(opened.getsockname())
+            site = Site(settings, target, host=host, is_local=is_local, away=away, shall_end=signals.end_requested)
+            server.run(site, opened, settings.serve_clients, signals.end_requested)
 
 
 @contextmanager
@@ -103,6 +101,7 @@ def refuse_if_off(settings: Settings) -> None:
 
 
 def _say(settings: Settings, host: str, port: int) -> None:
-    click.echo(f"The OTLP receiver is at {listen.url(host, port)}/v1/traces. Ctrl-C ends it.", err=True)
+    click.echo(f"The dashboard is at {listen.url(host, port)}", err=True)
+    click.echo(f"The OTLP receiver is at {listen.url(host, port)}/v1/traces. Ctrl-C ends both.", err=True)
     if settings.serve_token:
         click.echo(f"Clients must send `Authorization: Bearer ...` with the token of {PREFIX}SERVE_TOKEN.", err=True)

@@ -3,5 +3,5 @@
 Each prompt, tool and sub-agent is one span, with the same id from either source.
 Belongs here: notes of hook events (hook_notes) and of OpenTelemetry records (otel_notes, otlp_logs), span ids (ids),
 sorting the notes of a session (evidence, runs) and building spans from them (assembler).
-Does not: when spans are built (cli.claude.hook_spans, web.claude), other instrumentation (otlp).
+Does not: when spans are built (cli.claude.hook_spans, web.receiver.claude), other instrumentation (otlp).
 """

@@ -1,7 +1,8 @@
 """Notebook: one file of notes per Claude Code session, shared by its hooks and the receiver.
 
 Belongs here: locking, appending, reading and replacing notebooks, and their folder.
-Does not: the contents of notes (hook_notes, otel_notes), when spans are built (cli.claude.hook_spans, web.claude).
+Does not: the contents of notes (hook_notes, otel_notes), when spans are built (cli.claude.hook_spans,
+web.receiver.claude).
 """
 
 # A session waits for its hooks, and importing pathlib or json takes longer than writing a note.

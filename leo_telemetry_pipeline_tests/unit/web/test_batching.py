@@ -14,13 +14,13 @@ import pytest
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.sources.otlp import otlp
 from leo_telemetry_pipeline.sources.otlp.otlp_span import PART_BODY
-from leo_telemetry_pipeline.web import batching
-from leo_telemetry_pipeline.web.batching import Batcher
-from leo_telemetry_pipeline.web.body import Body, Inflow, Refusal
-from leo_telemetry_pipeline.web.claude import ClaudeCode
-from leo_telemetry_pipeline.web.metrics import Metrics
-from leo_telemetry_pipeline.web.notices import Notices
-from leo_telemetry_pipeline.web.span_keeper import Batch, NotKept
+from leo_telemetry_pipeline.web.receiver import batching
+from leo_telemetry_pipeline.web.receiver.batching import Batcher
+from leo_telemetry_pipeline.web.receiver.body import Body, Inflow, Refusal
+from leo_telemetry_pipeline.web.receiver.claude import ClaudeCode
+from leo_telemetry_pipeline.web.receiver.metrics import Metrics
+from leo_telemetry_pipeline.web.receiver.notices import Notices
+from leo_telemetry_pipeline.web.receiver.span_keeper import Batch, NotKept
 
 
 class Keeper:

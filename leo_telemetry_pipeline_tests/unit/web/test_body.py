@@ -12,9 +12,9 @@ import hypothesis.strategies as st
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from leo_telemetry_pipeline.web import answers, body
-from leo_telemetry_pipeline.web.body import LIMIT, Body, Inflow, Refusal
-from leo_telemetry_pipeline.web.metrics import Metrics
+from leo_telemetry_pipeline.web.receiver import answers, body
+from leo_telemetry_pipeline.web.receiver.body import LIMIT, Body, Inflow, Refusal
+from leo_telemetry_pipeline.web.receiver.metrics import Metrics
 
 
 def whole(pieces: list[bytes], *, zipped: bool) -> bytes:

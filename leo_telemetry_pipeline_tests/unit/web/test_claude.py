@@ -13,13 +13,13 @@ from leo_telemetry_pipeline.sources.claude import notebook, otel_notes
 from leo_telemetry_pipeline.sources.otlp import otlp
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store.server.database import Target
-from leo_telemetry_pipeline.web import claude, span_keeper
-from leo_telemetry_pipeline.web.batching import Batcher
-from leo_telemetry_pipeline.web.body import Body, Inflow, Refusal
-from leo_telemetry_pipeline.web.claude import ClaudeCode
-from leo_telemetry_pipeline.web.metrics import Metrics
-from leo_telemetry_pipeline.web.notices import Notices
-from leo_telemetry_pipeline.web.span_keeper import Batch
+from leo_telemetry_pipeline.web.receiver import claude, span_keeper
+from leo_telemetry_pipeline.web.receiver.batching import Batcher
+from leo_telemetry_pipeline.web.receiver.body import Body, Inflow, Refusal
+from leo_telemetry_pipeline.web.receiver.claude import ClaudeCode
+from leo_telemetry_pipeline.web.receiver.metrics import Metrics
+from leo_telemetry_pipeline.web.receiver.notices import Notices
+from leo_telemetry_pipeline.web.receiver.span_keeper import Batch
 
 SESSION = "8e8f5d50-0000-4000-8000-000000000001"
 OTHER = "8e8f5d50-0000-4000-8000-000000000002"

@@ -15,8 +15,8 @@ from starlette.websockets import WebSocket
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store.intake import REFUSED
 from leo_telemetry_pipeline.store.server.database import outside
-from leo_telemetry_pipeline.web.app import build_app
 from leo_telemetry_pipeline.web.guard import CONTAINER_HOSTS, AccessRules, OriginGuard, is_own_host
+from leo_telemetry_pipeline.web.receiver.app import build_app
 from leo_telemetry_pipeline.web.ui import GRAPHQL, guarded
 
 UI = "127.0.0.1:3000"

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from leo_telemetry_pipeline.store.intake import REJECTED, WRONG_PROTOCOL, Noticed
-from leo_telemetry_pipeline.web.notices import OTHERS, SOURCE, Notices
+from leo_telemetry_pipeline.web.receiver.notices import OTHERS, SOURCE, Notices
 
 
 class Clock:

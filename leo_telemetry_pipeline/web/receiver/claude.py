@@ -24,9 +24,9 @@ from leo_telemetry_pipeline.sources.claude import assembler, notebook, otel_note
 from leo_telemetry_pipeline.sources.claude.evidence import GRACE_S
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import intake
-from leo_telemetry_pipeline.web import answers
-from leo_telemetry_pipeline.web.notices import Notices
-from leo_telemetry_pipeline.web.span_keeper import Keeper, NotKept
+from leo_telemetry_pipeline.web.receiver import answers
+from leo_telemetry_pipeline.web.receiver.notices import Notices
+from leo_telemetry_pipeline.web.receiver.span_keeper import Keeper, NotKept
 
 # How often notebooks are checked.
 _EVERY_S = 1.0

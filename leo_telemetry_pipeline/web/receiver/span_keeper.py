@@ -21,8 +21,8 @@ from leo_telemetry_pipeline.spool import spool
 from leo_telemetry_pipeline.store import intake, spool_drain
 from leo_telemetry_pipeline.store import spans as span_store
 from leo_telemetry_pipeline.store.server.database import Database, Target
-from leo_telemetry_pipeline.web.metrics import Metrics
-from leo_telemetry_pipeline.web.notices import SOURCE, Notices
+from leo_telemetry_pipeline.web.receiver.metrics import Metrics
+from leo_telemetry_pipeline.web.receiver.notices import SOURCE, Notices
 
 # A database that takes longer for one transaction counts as away, and the spans are spooled.
 PATIENCE_S = 5.0

@@ -24,16 +24,18 @@ from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.sources.otlp import otlp, otlp_protobuf
 from leo_telemetry_pipeline.store import intake
 from leo_telemetry_pipeline.store.server.database import Target
-from leo_telemetry_pipeline.web import answers, batching, body
-from leo_telemetry_pipeline.web.batching import Batcher
-from leo_telemetry_pipeline.web.body import Body, Refusal
-from leo_telemetry_pipeline.web.claude import ClaudeCode
 from leo_telemetry_pipeline.web.guard import CONTAINER_HOSTS, FOREIGN_HOST, AccessRules, OriginGuard
-from leo_telemetry_pipeline.web.metrics import MEDIA_TYPE, Metrics
-from leo_telemetry_pipeline.web.notices import Notices
-from leo_telemetry_pipeline.web.span_keeper import Keeper, NotKept
+from leo_telemetry_pipeline.web.receiver import answers, batching, body
+from leo_telemetry_pipeline.web.receiver.batching import Batcher
+from leo_telemetry_pipeline.web.receiver.body import Body, Refusal
+from leo_telemetry_pipeline.web.receiver.claude import ClaudeCode
+from leo_telemetry_pipeline.web.receiver.metrics import MEDIA_TYPE, Metrics
+from leo_telemetry_pipeline.web.receiver.notices import Notices
+from leo_telemetry_pipeline.web.receiver.span_keeper import Keeper, NotKept
 
 _READERS = {answers.JSON: otlp.parts_of_json, answers.PROTOBUF: otlp_protobuf.parts_of_protobuf}
+# What clients of OTLP send.
+MEDIA_TYPES = frozenset(form.encode() for form in _READERS)
 # Requests refused with these statuses, or by the guard, are lost, since exporters do not retry them.
 _FOR_GOOD = (400, 413, 415)
 _HOST_REMEDY = f"set {PREFIX}SERVE_TOKEN, or let the proxy send Host: localhost"

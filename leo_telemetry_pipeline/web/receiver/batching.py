@@ -23,11 +23,11 @@ from leo_telemetry_pipeline.sources.otlp import otlp
 from leo_telemetry_pipeline.sources.otlp.otlp_span import PART_BODY, Read, whole_of
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import intake
-from leo_telemetry_pipeline.web.body import LIMIT, Body, Refusal
-from leo_telemetry_pipeline.web.claude import ClaudeCode, NotNoted
-from leo_telemetry_pipeline.web.metrics import Metrics
-from leo_telemetry_pipeline.web.notices import Notices
-from leo_telemetry_pipeline.web.span_keeper import PATIENCE_S, Keeper, NotKept
+from leo_telemetry_pipeline.web.receiver.body import LIMIT, Body, Refusal
+from leo_telemetry_pipeline.web.receiver.claude import ClaudeCode, NotNoted
+from leo_telemetry_pipeline.web.receiver.metrics import Metrics
+from leo_telemetry_pipeline.web.receiver.notices import Notices
+from leo_telemetry_pipeline.web.receiver.span_keeper import PATIENCE_S, Keeper, NotKept
 
 # Exporters wait for ten seconds by default, so an answer must come before that.
 _WAITS_S = 7.0
