@@ -53,6 +53,7 @@ class Client:
             else:
                 answer.body += message["body"]
 
+        path, _, query = path.partition("?")
         sent = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
         path, _, query = path.partition("?")
         scope = {
