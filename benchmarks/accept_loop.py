@@ -34,7 +34,7 @@ def parts(full: bool) -> list[str]:  # noqa: ARG001  # the interface of a trial
 def run(part: str, seed: int, full: bool) -> Iterator[Figure]:
     """Measure one part."""
     if part == SIMULATED:
-        yield _simulated(seed, 400 if full else 20)
+        yield _simulated(seed, 100 if full else 20)
         return
     is_useless = part == USELESS
     ended = [_lived(seed + number, useless=is_useless) for number in range(10 if full else 1)]
@@ -51,8 +51,8 @@ def _lived(seed: int, *, useless: bool) -> Life:
 def _repaired(ended: list[Life]) -> Figure:
     resolved = sum(life.status == "RESOLVED" and life.directive.status == "completed" for life in ended)
     held = sum(life.holds_the_truth for life in ended if life.status == "RESOLVED")
-    what = "times that the edit which its directive asks for was made to a slow program"
-    required = "each resolves the item and completes the directive; the 95 % intervals hold the true effect"
+    what = "lives of a program that gets slow and is edited as its directive asks"
+    required = "each item resolved, each directive completed; 95 % intervals hold the true effect"
     measured = f"{resolved} resolved, intervals of {held} hold it"
     is_held = resolved == len(ended) and at_least(0.95, len(ended)).holds(100 * held / len(ended))
     return Figure(LINE, f"{len(ended)} {what}", required, measured, is_held)
@@ -61,7 +61,7 @@ def _repaired(ended: list[Life]) -> Figure:
 def _useless(ended: list[Life]) -> Figure:
     resolved = sum(any(event.to_status == "RESOLVED" for event in life.events) for life in ended)
     reopened = sum(life.events[-1].reason.startswith("The fix did not help") for life in ended)
-    what = "times that another edit was made to a slow program, and the directive was called done"
+    what = "lives of a program that gets slow and is edited without effect on the slow step"
     measured = f"{resolved} resolved, {reopened} opened again: the fix did not help"
     return Figure(LINE, f"{len(ended)} {what}", "never resolved", measured, resolved == 0)
 

@@ -1,118 +1,177 @@
-"""Capacity planning for teams of 10, 1,000 and 100,000 people, from the measured cost of a span.
+"""Capacity planning for teams of 10, 1,000 and 100,000 people, from the measured cost of a span on a Citus cluster.
 
-Belongs here: the assumptions, the costs, the table. Does not: budgets (bench_*).
+Belongs here: the assumptions, the tables. Does not: measuring (capacity_costs), budgets (bench_*).
 
-Prints the assumptions and a Markdown table in about a minute: ``python benchmarks/capacity.py``.
+Prints the assumptions, the needs of each team and the law of growth as Markdown, in some minutes. It needs a cluster
+whose nodes run on this machine: ``LEO_TELEMETRY_TEST_CITUS_URL=... python benchmarks/capacity.py``.
 """
 
 import math
-import os
-import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from benchmarks import capacity_costs, clusters
+from benchmarks.capacity_costs import SPANS_PER_REQUEST, Counting, Storing
+from leo_telemetry_pipeline.store.history.histograms import MOST_IN_MEMORY
 
-from benchmarks import bench_history, bench_ingest, generate
-from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.sources.otlp import otlp
-from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store import spans
-from leo_telemetry_pipeline.store.server.database import Database
-
-# Dimensions by number of people.
-TEAMS = {10: 250, 1_000: 2_500, 100_000: 20_000}
 SPANS_PER_PERSON_PER_DAY = 2_000
 PEAK_FACTOR = 10
 KEPT_DAYS = 90
-SPANS_PER_REQUEST = 500
 # Planned utilisation of a core at the peak.
 BUSY = 0.5
 MACHINE_CORES = 16
 MACHINE_TB = 4.0
 COUNTING_HOURS = 2.0
 
-_DIMENSIONS = ", ".join(f"{number:,}" for number in TEAMS.values())
+
+@dataclass(frozen=True)
+class Team:
+    """A team, and the part of its day that is measured, with as many spans per dimension as the whole."""
+
+    people: int
+    dimensions: int
+    part: int
+
+    @property
+    def spans_per_day(self) -> int:
+        """Spans of a day."""
+        return self.people * SPANS_PER_PERSON_PER_DAY
+
+
+TEAMS = (Team(10, 250, 1), Team(1_000, 2_500, 10), Team(100_000, 20_000, 800))
+# Days that are counted for the law of growth: spans, dimensions, days.
+BASE, SPANS, DIMENSIONS, DAYS = (25_000, 25, 1), (250_000, 25, 1), (25_000, 250, 1), (100_000, 25, 4)
+
 ASSUMPTIONS = f"""\
 - A person and the agents that work for them produce {SPANS_PER_PERSON_PER_DAY:,} spans per day, each with about \
 6 attributes.
 - The busiest second has {PEAK_FACTOR} times the spans of an average second; cores are then {BUSY:.0%} busy.
 - All spans arrive by OTLP/protobuf, {SPANS_PER_REQUEST} per request. A receiver uses one core; more than 10 people \
 need at least two.
-- Spans are kept for {KEPT_DAYS} days, history for years. The three teams have {_DIMENSIONS} dimensions.
-- One machine has {MACHINE_CORES} cores and {MACHINE_TB:.0f} TB for spans, and may take {COUNTING_HOURS:.0f} hours of \
-one core to count one day. If it is too small, each worker of a Citus cluster is such a machine."""
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Measured CPU and bytes, per span or per dimension and day."""
-
-    bytes_per_span: float
-    receiver_us: float
-    server_us: float
-    counting_s_per_million: float
-    bytes_per_dimension_day: float
+- Spans are kept for {KEPT_DAYS} days, history for years. The three teams have \
+{", ".join(f"{team.dimensions:,}" for team in TEAMS)} dimensions.
+- A machine has {MACHINE_CORES} cores and {MACHINE_TB:.0f} TB for spans, and may take {COUNTING_HOURS:.0f} hours of \
+one core to count one day. If it is too small, the coordinator and each worker of a Citus cluster are such machines."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a team needs."""
+    """What a team needs; ``workers`` is 0 if one machine is enough, ``first`` names what is used most, and how much."""
 
-    people: int
-    spans_per_day: int
+    team: Team
     peak: float
     receivers: int
-    server_cores: float
+    coordinator_cores: float
+    worker_cores: float
     disk_tb: float
     history_gb: float
-    counting_hours: float
+    coordinator_hours: float
+    worker_hours: float
     workers: int
+    first: tuple[str, float]
 
 
-def need(people: int, dimensions: int, costs: Costs) -> Need:
-    """Compute the need of a team; ``workers`` is 0 if one machine is enough."""
-    per_day = people * SPANS_PER_PERSON_PER_DAY
-    peak = per_day / 86_400 * PEAK_FACTOR
+def need(team: Team, storing: Storing, counting: Counting) -> Need:
+    """Compute the need of a team, given what storing a span and counting a part of its day costs."""
+    peak = team.spans_per_day / 86_400 * PEAK_FACTOR
     # Redundant receivers for all but the smallest team.
-    receivers = max(1 if people <= 10 else 2, math.ceil(peak * costs.receiver_us / 1e6 / BUSY))
-    cores = peak * costs.server_us / 1e6 / BUSY
-    disk_tb = per_day * KEPT_DAYS * costs.bytes_per_span / 1e12
-    hours = per_day / 1e6 * costs.counting_s_per_million / 3600
-    machines = max(disk_tb / MACHINE_TB, cores / MACHINE_CORES, hours / COUNTING_HOURS)
-    history_gb = dimensions * 365 * costs.bytes_per_dimension_day / 1e9
-    workers = 0 if machines <= 1 else math.ceil(machines)
-    return Need(people, per_day, peak, receivers, cores, disk_tb, history_gb, hours, workers)
+    receivers = max(1 if team.people <= 10 else 2, math.ceil(_cores(peak, storing.receiver_us)))
+    coordinator_cores, worker_cores = (_cores(peak, us) for us in (storing.coordinator_us, storing.workers_us))
+    whole = team.spans_per_day / counting.spans / 3600
+    coordinator_hours, worker_hours = counting.coordinator_s * whole, counting.workers_s * whole
+    disk_tb = team.spans_per_day * KEPT_DAYS * storing.bytes_per_span / 1e12
+    history_gb = team.dimensions * 365 * counting.bytes_per_dimension_day / 1e9
+    of_workers = {
+        "a worker's disk": disk_tb / MACHINE_TB,
+        "a worker's cores": worker_cores / MACHINE_CORES,
+        "counting on workers": worker_hours / COUNTING_HOURS,
+    }
+    of_coordinator = {
+        "the coordinator's cores": coordinator_cores / MACHINE_CORES,
+        "counting on the coordinator": coordinator_hours / COUNTING_HOURS,
+    }
+    together = max(
+        disk_tb / MACHINE_TB,
+        (worker_cores + coordinator_cores) / MACHINE_CORES,
+        (worker_hours + coordinator_hours) / COUNTING_HOURS,
+    )
+    workers = 0 if together <= 1 else math.ceil(max(of_workers.values()))
+    used = of_coordinator | {name: share / max(1, workers) for name, share in of_workers.items()}
+    first = max(used, key=lambda name: used[name])
+    return Need(
+        team,
+        peak,
+        receivers,
+        coordinator_cores,
+        worker_cores,
+        disk_tb,
+        history_gb,
+        coordinator_hours,
+        worker_hours,
+        workers,
+        (first, used[first]),
+    )
 
 
-def rendered(needs: list[Need]) -> str:
-    """Return the needs as a Markdown table."""
-    heads = ("people", "spans per day", "spans/s at peak", "receivers", "server cores at peak", "spans on disk")
-    lines = [
-        "| " + " | ".join((*heads, "history per year", "counting one day", "database")) + " |",
-        "|" + "---:|" * 8 + "---|",
+def _cores(per_second: float, us: float) -> float:
+    return per_second * us / 1e6 / BUSY
+
+
+def limit(storing: Storing) -> int:
+    """Return the number of people whose spans occupy all cores of the coordinator, which cannot be doubled."""
+    per_person = _cores(SPANS_PER_PERSON_PER_DAY / 86_400 * PEAK_FACTOR, storing.coordinator_us)
+    return int(MACHINE_CORES / per_person)
+
+
+def rendered(needs: Sequence[Need]) -> str:
+    """Return the needs as a Markdown table, one column per team."""
+    rows = [
+        ("people", [f"{one.team.people:,}" for one in needs]),
+        ("spans per day", [f"{one.team.spans_per_day:,}" for one in needs]),
+        ("spans/s at the peak", [f"{one.peak:,.0f}" for one in needs]),
+        ("receivers", [f"{one.receivers}" for one in needs]),
+        ("coordinator, cores at the peak", [_amount(one.coordinator_cores) for one in needs]),
+        ("all workers, cores at the peak", [_amount(one.worker_cores) for one in needs]),
+        ("all workers, spans on disk", [_size(one.disk_tb * 1e12) for one in needs]),
+        ("coordinator, history per year", [_size(one.history_gb * 1e9) for one in needs]),
+        ("coordinator, counting one day", [_time(one.coordinator_hours * 3600) for one in needs]),
+        ("all workers, counting one day", [_time(one.worker_hours * 3600) for one in needs]),
+        ("database", [f"Citus with {one.workers} workers" if one.workers else "one machine" for one in needs]),
+        ("full first", [f"{one.first[0]}: {one.first[1]:.1%}" for one in needs]),
     ]
-    for one in needs:
-        cells = (
-            f"{one.people:,}",
-            f"{one.spans_per_day:,}",
-            f"{one.peak:,.0f}",
-            f"{one.receivers}",
-            f"{max(0.1, one.server_cores):.1f}",
-            _size(one.disk_tb * 1e12),
-            _size(one.history_gb * 1e9),
-            _time(one.counting_hours * 3600),
-            f"Citus with {one.workers} workers" if one.workers else "one machine",
-        )
-        lines.append("| " + " | ".join(cells) + " |")
+    (head, heads), *others = rows
+    lines = [f"| {head} | {' | '.join(heads)} |", "|---|" + "---:|" * len(needs)]
+    return "\n".join(lines + [f"| {name} | {' | '.join(cells)} |" for name, cells in others])
+
+
+def growth(base: Counting, spans: Counting, dimensions: Counting, days: Counting) -> str:
+    """Return a Markdown table of what counting costs with more spans, dimensions and days."""
+    lines = [
+        "| counted | CPU of the coordinator | CPU of the workers | history |",
+        "|---|---:|---:|---:|",
+    ]
+    for one in (base, spans, dimensions, days):
+        what = f"{one.spans:,} spans, {one.dimensions} dimensions, {one.days} {'day' if one.days == 1 else 'days'}"
+        cells = [
+            f"{one.coordinator_s:.2f} s{_times(one.coordinator_s, base.coordinator_s)}",
+            f"{one.workers_s:.2f} s{_times(one.workers_s, base.workers_s)}",
+            f"{_size(one.history_bytes)}{_times(one.history_bytes, base.history_bytes)}",
+        ]
+        lines.append(f"| {what} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
+def _times(value: float, base: float) -> str:
+    return "" if value == base else f" ({value / base:.1f} x)"
+
+
+def _amount(cores: float) -> str:
+    return f"{max(0.01, cores):.2f}" if cores < 10 else f"{cores:.0f}"
+
+
 def _size(size: float) -> str:
-    for unit in ("MB", "GB", "TB"):
-        size /= 1e6 if unit == "MB" else 1e3
+    for unit in ("kB", "MB", "GB", "TB"):
+        size /= 1e3
         if size < 1000 or unit == "TB":
             break
     return f"{size:.2g} {unit}" if size < 100 else f"{size:.0f} {unit}"
@@ -124,80 +183,42 @@ def _time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def measured() -> Costs:
-    """Measure the costs on this machine."""
-    count, many, days = 50_000, 300_000, 2
-    policy = redact.Policy()
-    with generate.server() as (_, target), closing(Database(target)) as db:
-        rows = bench_ingest.made(count)
-        spans.store(db, rows[:1])
-        requests = [rows[at : at + SPANS_PER_REQUEST] for at in range(0, count, SPANS_PER_REQUEST)]
-        bodies = [body(sent) for sent in requests]
-        reading, _ = cpu(db, lambda: [otlp.read_protobuf(sent, policy=policy) for sent in bodies])
-        sending, server = cpu(db, lambda: [spans.store(db, sent) for sent in requests])
-        size = bench_ingest.bytes_of_spans(db)
-    with generate.server() as (_, target), closing(Database(target)) as db:
-        window = generate.fill(target, many, 100, days).closed
-        _, counting = cpu(db, lambda: bench_history.count_days(db, window))
-        [(history, there)] = db.rows(
-            "SELECT pg_total_relation_size('duration_histograms'), (SELECT count(*) FROM duration_histograms)"
+def main() -> int:
+    """Measure, compute and print; without a cluster, say so and return 1."""
+    cluster = clusters.named()
+    if cluster is None:
+        return 1
+    storing = capacity_costs.storing(cluster)
+    of_teams = [
+        capacity_costs.counting(
+            cluster,
+            team.spans_per_day // team.part,
+            team.dimensions // team.part,
+            1,
+            in_memory=team.spans_per_day <= MOST_IN_MEMORY,
         )
-    return Costs(
-        bytes_per_span=size / count,
-        receiver_us=(reading + sending) / count * 1e6,
-        server_us=server / count * 1e6,
-        counting_s_per_million=counting / many * 1e6,
-        bytes_per_dimension_day=float(history) / there,
-    )
-
-
-def body(sent: list[Span]) -> bytes:
-    """Return spans as an OTLP/protobuf request."""
-    request = ExportTraceServiceRequest()
-    into = request.resource_spans.add().scope_spans.add().spans
-    for span in sent:
-        start_ns = span.start_time_ms * 1_000_000
-        made = into.add(
-            trace_id=bytes.fromhex(span.trace_id.replace("-", "")),
-            span_id=bytes.fromhex(span.span_id.replace("-", ""))[-8:],
-            name=span.span_name,
-            start_time_unix_nano=start_ns,
-            end_time_unix_nano=start_ns + (span.duration_ms or 0) * 1_000_000,
-        )
-        for key, value in span.attributes.items():
-            made.attributes.add(key=f"leo.{key}").value.string_value = str(value)
-    return request.SerializeToString()
-
-
-def cpu(db: Database, call: Callable[[], object]) -> tuple[float, float]:
-    """Return the CPU seconds of a call, here and in the server's process (wall time without /proc)."""
-    process = db.rows("SELECT pg_backend_pid()")[0][0]
-    began, ours, theirs = time.perf_counter(), time.process_time(), _cpu_of(process)
-    call()
-    took = time.perf_counter() - began
-    return time.process_time() - ours, took if theirs is None else (_cpu_of(process) or 0) - theirs
-
-
-def _cpu_of(process: int) -> float | None:
-    stat = Path(f"/proc/{process}/stat")
-    if not stat.exists():
-        return None
-    fields = stat.read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def main() -> None:
-    """Measure, compute and print."""
-    costs = measured()
+        for team in TEAMS
+    ]
     print(ASSUMPTIONS)
     print(
-        f"- Measured here: {costs.bytes_per_span:.0f} bytes per span in table and indexes; CPU per span:"
-        f" {costs.receiver_us:.0f} us in the receiver, {costs.server_us:.0f} us in the database;"
-        f" {costs.counting_s_per_million:.0f} s of CPU for counting a million spans;"
-        f" {costs.bytes_per_dimension_day:,.0f} bytes of history per dimension and day.\n"
+        f"- Storing a span takes {storing.bytes_per_span:.0f} bytes in table and indexes, and in CPU"
+        f" {storing.receiver_us:.0f} us of the receiver, {storing.coordinator_us:.0f} us of the coordinator and"
+        f" {storing.workers_us:.0f} us of a worker."
     )
-    print(rendered([need(people, dimensions, costs) for people, dimensions in TEAMS.items()]))
+    for team, counted in zip(TEAMS, of_teams, strict=True):
+        print(
+            f"- Of {team.people:,} people, 1/{team.part} of a day was counted: {counted.spans:,} spans in"
+            f" {counted.dimensions} dimensions took {counted.coordinator_s:.2f} s of CPU on the coordinator and"
+            f" {counted.workers_s:.2f} s on the workers, and {counted.bytes_per_dimension_day:,.0f} bytes of history"
+            " per dimension."
+        )
+    print()
+    needs = [need(team, storing, counted) for team, counted in zip(TEAMS, of_teams, strict=True)]
+    print(rendered(needs), "", sep="\n")
+    print(f"Storing fills all cores of the coordinator with the spans of {limit(storing):,} people.\n")
+    print(growth(*(capacity_costs.counting(cluster, *size) for size in (BASE, SPANS, DIMENSIONS, DAYS))))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

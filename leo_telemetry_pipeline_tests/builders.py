@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -103,7 +103,7 @@ def configure(
     )
 
 
-def execute(db: Database, sql: str, parameters: Sequence[Any] | None = None) -> int:
+def execute(db: Database, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> int:
     """Run a statement and return the number of affected rows."""
     with db.transaction() as cursor:
         cursor.execute(sql, parameters)

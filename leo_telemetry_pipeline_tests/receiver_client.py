@@ -53,7 +53,6 @@ class Client:
             else:
                 answer.body += message["body"]
 
-        path, _, query = path.partition("?")
         sent = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
         scope = {
             "type": "http",

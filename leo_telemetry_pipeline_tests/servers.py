@@ -134,6 +134,15 @@ class Cluster(Server):
             self.administer(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
+def cluster_at(url: str) -> Cluster:
+    """Return the cluster with a coordinator, given the address of a database on it as a superuser."""
+    workers = run_alone(url, "SELECT nodename, nodeport FROM pg_dist_node WHERE shouldhaveshards")
+    parts = urlsplit(url)
+    user = f"{parts.netloc.rpartition('@')[0]}@"
+    nodes = [parts._replace(netloc=f"{user}{host}:{port}").geturl() for host, port in sorted(workers)]
+    return Cluster(CITUS, url, url, nodes=(url, *nodes))
+
+
 def run_alone(url: str, statement: str, parameters: tuple | None = None) -> list[tuple]:
     """Run a statement outside a transaction, and return its rows."""
     with closing(psycopg2.connect(url)) as connection:
@@ -220,11 +229,7 @@ class Servers:
         if not CITUS_URL:
             # Skipped in CI, too: Citus is not in the package registries.
             pytest.skip(f"{CITUS_VARIABLE} names no Citus cluster (docs/deployment.md says how to put one up)")
-        workers = run_alone(CITUS_URL, "SELECT nodename, nodeport FROM pg_dist_node WHERE shouldhaveshards")
-        parts = urlsplit(CITUS_URL)
-        user = f"{parts.netloc.rpartition('@')[0]}@"
-        nodes = [parts._replace(netloc=f"{user}{host}:{port}").geturl() for host, port in sorted(workers)]
-        cluster = Cluster(CITUS, CITUS_URL, CITUS_URL, nodes=(CITUS_URL, *nodes))
+        cluster = cluster_at(CITUS_URL)
         self._ends.callback(cluster.clear)
         return cluster
 

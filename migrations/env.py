@@ -27,6 +27,8 @@ def _run(connection: sa.Connection) -> None:
     context.configure(connection=connection, transaction_per_migration=False)
     with context.begin_transaction():
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('leo_telemetry_pipeline.migrate'))")
+        # On a cluster, functions and tables can only then be changed in one transaction.
+        connection.exec_driver_sql("SET LOCAL citus.multi_shard_modify_mode = 'sequential'")
         if context.config.attributes.get("carry_over"):
             with Operations.context(context.get_context()):
                 carry_over.carry_over(connection.connection)

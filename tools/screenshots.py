@@ -1,6 +1,6 @@
-"""Screenshots in docs/images of the demo in the Dagster UI, taken with Chromium: ``make screenshots``.
+"""Screenshots in docs/images of the demo in the dashboard and the Dagster UI, with Chromium: ``make screenshots``.
 
-Belongs here: the page and area of each screenshot. Does not: the UI (benchmarks.deployed), the browser
+Belongs here: the page and area of each screenshot. Does not: what is shown (benchmarks.deployed), the browser
 (benchmarks.browser).
 """
 
@@ -8,7 +8,9 @@ import json
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
+from urllib.parse import urlencode
 
 from benchmarks import browser, deployed, measure
 from benchmarks.browser import Page
@@ -19,6 +21,7 @@ IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 EXPANDED = tuple(OURS + group for group in ("traces", "findings", "insights"))
 _LAST_ASSET = "threshold_suggestions"
 _SETTLES_S = 5
+_DASHBOARD = (1440, 900)
 _MARGIN = 24
 _PREFERENCES = {"asset-graph-direction": "vertical", "asset-node-facets": ["checks", "status"]}
 # Rectangles of the groups and assets in Dagster's graph.
@@ -50,6 +53,7 @@ def main() -> None:
             _prefer(page, address)
             _assets(page, address)
             _bottlenecks(page, address)
+            _dashboard(page, f"http://127.0.0.1:{dev.otlp_port}")
 
 
 def _wait_for_insights(dev: Deployed) -> None:
@@ -84,6 +88,30 @@ def _bottlenecks(page: Page, address: str) -> None:
     page.until(_IS_DRAWN)
     time.sleep(_SETTLES_S)
     page.picture(IMAGES / "bottlenecks.png", page.around(_DIALOG, 0))
+
+
+def _dashboard(page: Page, address: str) -> None:
+    """Take a screenshot of every page of the dashboard, about the demo's worst finding."""
+    asked = urllib.request.Request(f"{address}/api/v1/overview")
+    with urllib.request.urlopen(asked, timeout=browser.PATIENCE_S) as answer:
+        cause = json.load(answer)["causes"][0]
+    paths = {
+        "": "/",
+        "-dimensions": "/dimensions",
+        "-dimension": f"/dimension?{urlencode({'name': cause['name']})}",
+        "-trace": f"/trace/{cause['evidence'][0]}",
+        "-items": "/items",
+        "-item": f"/items/{cause['item']['id']}",
+        "-directives": "/directives",
+        "-directive": f"/directives/{cause['work']['sd_key']}",
+        "-runs": "/runs",
+        "-thresholds": "/thresholds",
+    }
+    page.resize(*_DASHBOARD)
+    for name, path in paths.items():
+        page.open(address + path)
+        page.until(f"document.readyState === 'complete' && location.pathname === {json.dumps(path.partition('?')[0])}")
+        page.picture(IMAGES / f"dashboard{name}.png")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from typing import Any
 
 from leo_telemetry_pipeline.store.items import ACTIVE, Event, Item
 
+_ENDS = ("RESOLVED", "ACCEPTED", "DISMISSED", "STALE")
+
 
 @dataclass(frozen=True)
 class Resolution:
@@ -83,9 +85,6 @@ def measure(items: Sequence[Item], events: Mapping[str, Sequence[Event]], since:
         unmeasured=len(stands) - len(known),
         resolutions=tuple(stands),
     )
-
-
-_ENDS = ("RESOLVED", "ACCEPTED", "DISMISSED", "STALE")
 
 
 def _is_in(event: Event, since: datetime | None) -> bool:

@@ -7,6 +7,10 @@ import re
 from html import escape
 
 # Single angle quotation marks, a fullwidth at sign, an apostrophe.
+# Many programs make a link of it, without a scheme.
+_WEB_ADDRESS = re.compile(r"\b(www|mailto|javascript)([.:])", re.IGNORECASE)
+# Also the fullwidth characters, which some spreadsheets take for the others.
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _LOOK_ALIKES = str.maketrans({"<": "\u2039", ">": "\u203a", "@": "\uff20", "`": "'"})
 
 
@@ -28,13 +32,14 @@ def message(text: str) -> str:
 
     Channels differ in what they escape, and escape what is escaped already, so look-alikes replace the characters.
     """
-    return in_a_line(text).translate(_LOOK_ALIKES).replace("](", "] (").replace("://", ": //")
+    line = in_a_line(text).translate(_LOOK_ALIKES).replace("](", "] (").replace("://", ": //")
+    return _WEB_ADDRESS.sub(r"\1 \2", line)
 
 
 def csv(text: str) -> str:
     """Return a cell that no spreadsheet takes for a formula."""
     line = in_a_line(text)
-    return f"'{line}" if line.lstrip().startswith(("=", "+", "-", "@")) else line
+    return f"'{line}" if line.lstrip().startswith(_FORMULA) else line
 
 
 def xml(text: str) -> str:

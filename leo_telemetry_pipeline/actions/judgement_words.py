@@ -1,6 +1,6 @@
 """Wording of judgements: how a dimension was judged, and by which values.
 
-Belongs here: a judgement in words, for ``why`` and the dashboard. Does not: judging (analysis), layout (cli, web).
+Belongs here: a judgement in words, for ``why`` and the dashboard. Does not: judging, layout (cli, web).
 """
 
 from collections.abc import Iterator, Mapping

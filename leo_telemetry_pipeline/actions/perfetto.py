@@ -1,6 +1,6 @@
 """A trace in the JSON trace event format, which the Perfetto viewer opens.
 
-Belongs here: events and lanes, as pure functions. Does not: files (cli), OTLP (sources.otlp.otlp_writer).
+Belongs here: events and lanes, as pure functions. Does not: files (cli), OTLP.
 
 The viewer draws the events of one lane inside each other, so a lane holds only spans that lie within their parents.
 Others get a lane of their own, with an arrow from their parent. Times are in microseconds.

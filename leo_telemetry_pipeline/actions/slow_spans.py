@@ -84,7 +84,7 @@ def _alert(key: str, one: RunningOperation, now: datetime) -> Alert:
             "started_at": one.started_at.isoformat(),
             "worked_s": round(one.worked_s, 1),
             "time_out_s": round(one.time_out_s or 0, 1),
-            "process": f"session {one.session}" if one.session is not None else f"{one.pid} on {one.host}",
+            "process": f"session {one.session}" if one.session is not None else f"process {one.pid} on {one.host}",
             "project": one.project,
             "sd_id": one.sd_id,
             "trace_id": one.trace_id,

@@ -1,6 +1,6 @@
 """Suggested thresholds in words: the limit, how often it would be exceeded, and the evidence.
 
-Belongs here: wording, as pure functions of a suggestion. Does not: computing it (analysis.tuning).
+Belongs here: wording, as pure functions of a suggestion. Does not: computing it.
 """
 
 from typing import TYPE_CHECKING

@@ -67,7 +67,7 @@ def exact(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
 
 
 def from_buckets(rows: Sequence[tuple], gamma: float) -> pd.DataFrame:
-    """Return the frame of percentiles of histograms, in whole ms with a relative error of at most ``gamma - 1``.
+    """Return the frame of percentiles of histograms: within ``gamma - 1`` of the true ones, then rounded to ms.
 
     Rows: dimension_type, dimension_key, spans, days, sum_ms, min_ms, max_ms, buckets (ascending), spans per bucket.
     """

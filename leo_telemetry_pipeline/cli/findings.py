@@ -160,6 +160,8 @@ def _result(output: dict[str, Any], verbose: bool) -> list[str]:
         )
         if verbose:
             lines += _details(bottleneck, bottlenecks)
+    if verbose and any(bottleneck.get("evidence_trace_ids") for bottleneck in bottlenecks):
+        lines.append("  One trace: leo-telemetry trace ID")
     if len(bottlenecks) > SHOWN and not verbose:
         lines.append(f"  ... and {len(bottlenecks) - SHOWN} more (leo-telemetry findings --verbose)")
     return lines + _notes(output)

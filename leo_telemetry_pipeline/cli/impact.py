@@ -68,6 +68,8 @@ def _false_alarms(measured: Impact) -> str:
 
 
 def _given_back(measured: Impact) -> str:
+    if not measured.resolutions:
+        return "nothing yet"
     unknown = f", without {measured.unmeasured} whose effect is unknown" if measured.unmeasured else ""
     return f"{duration(measured.given_back_ms_per_week)}{unknown}"
 

@@ -74,7 +74,7 @@ def _sentences(known: Known) -> Iterator[str]:
         rows = [(name_of(row), f"{100 * row['share']:.0f} %" if "share" in row else None) for row in members]
         yield from text.table(("ALSO SLOW BECAUSE OF IT", "ADDED TIME DUE TO IT"), rows).splitlines()
     if traces := known.get("evidence_trace_ids"):
-        yield f"Slowest traces: {', '.join(traces)}"
+        yield f"Slowest traces: {', '.join(traces)} (one of them: leo-telemetry trace ID)"
 
 
 def _next(item: Item, known: Known) -> Iterator[str]:

@@ -25,12 +25,15 @@ from leo_telemetry_pipeline.store import traces
 # Lines of the tree, and letters of a bar.
 SHOWN, BAR = 100, 40
 _ON_PATH, _BESIDE, _WAITING = "=", "-", "."
+_FORMATS = ("text", "perfetto", "otlp")
 _NOT_WRITTEN = 1
 
 
 @click.command()
 @click.argument("trace_id", metavar="ID")
-@click.option("--format", "as_format", type=click.Choice(["text", "perfetto", "otlp"]), default="text")
+@click.option(
+    "--format", "as_format", type=click.Choice(_FORMATS), default="text", help="Text, or a file to open elsewhere."
+)
 @click.option("--output", metavar="FILE", help="Write to this file instead of standard output.")
 @click.option("--under", metavar="SPAN", help="Show only this span and those below it (text).")
 def trace(trace_id: str, as_format: str, output: str | None, under: str | None) -> None:

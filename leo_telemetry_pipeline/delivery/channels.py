@@ -11,11 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from leo_telemetry_pipeline.delivery import apprise_channel
 from leo_telemetry_pipeline.delivery.apprise_channel import AppriseChannel
 from leo_telemetry_pipeline.delivery.messages import Message
-from leo_telemetry_pipeline.delivery.reachable import Refused, Rules
+from leo_telemetry_pipeline.delivery.reachable import Refused, Rules, literal
 from leo_telemetry_pipeline.delivery.webhook import SCHEMES, Webhook, parse
 from leo_telemetry_pipeline.settings import Settings
 
@@ -91,7 +92,17 @@ def _channel(url: str, rules: Rules) -> Channel:
         raise Refused(f"{scheme}:// calls any address: use webhook+https://")
     if not apprise_channel.is_installed():
         raise Refused(apprise_channel.MISSING)
+    # For many services, what looks like a host is a token, so only addresses can be checked.
+    if address := literal(_host(url)):
+        rules.check_address(address)
     return AppriseChannel(name_of(url), url)
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _from_file(path: Path) -> Iterable[str]:

@@ -91,7 +91,7 @@ def _of_operation(body: Mapping[str, Any]) -> Iterator[str]:
     started = body["started_at"][:19].replace("T", " ")
     yield f"Started at {started} UTC. By its history, it rarely takes longer than {lasted(body['time_out_s'])}."
     places = (("in project", body.get("project")), ("for", body.get("sd_id")), ("in trace", body.get("trace_id")))
-    yield f"Process {body['process']}{''.join(f', {word} {place}' for word, place in places if place)}."
+    yield f"In {body['process']}{''.join(f', {word} {place}' for word, place in places if place)}."
     yield "What runs now: leo-telemetry running"
 
 

@@ -13,6 +13,12 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 # IPv6 addresses of IPv4 hosts behind a translator.
 _NAT64 = IPv6Network("64:ff9b::/96")
+# The only public unicast addresses. Others may embed IPv4 addresses, in ways that `ipaddress` does not know.
+_UNICAST = IPv6Network("2000::/3")
+# Of protocols: `ipaddress` calls some of them public.
+_PROTOCOLS = IPv4Network("192.0.0.0/24")
+# Second half of ISATAP addresses, before the IPv4 address inside.
+_ISATAP = (0x00005EFE, 0x02005EFE)
 
 
 class Refused(Exception):
@@ -66,13 +72,17 @@ def _parsed(text: str) -> Address:
 
 
 def _is_public(address: Address) -> bool:
-    return address.is_global and not address.is_multicast
+    if not address.is_global or address.is_multicast:
+        return False
+    if isinstance(address, IPv4Address):
+        return address not in _PROTOCOLS
+    return address in _UNICAST or address in _NAT64 or address.ipv4_mapped is not None
 
 
 def _inner(address: Address) -> Address:
     if isinstance(address, IPv4Address):
         return address
-    if address in _NAT64:
+    if address in _NAT64 or (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     inside: Sequence[IPv4Address | None] = (address.ipv4_mapped, address.sixtofour, (address.teredo or (None, None))[1])
     return next((one for one in inside if one is not None), address)

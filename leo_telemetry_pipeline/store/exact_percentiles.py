@@ -31,16 +31,25 @@ def _measured(
 ) -> list[tuple]:
     sql, parameters = observations(types, seen, folded_names.of(database))
     return database.rows(
-        f"""
-        SELECT dimension_type, dimension_key, n, p[1], p[2], p[3], p[4], sum_ms, queue_p50_ms FROM (
-            SELECT dimension_type,
-                   CASE WHEN %(kept)s::text[] IS NULL OR dimension_key = ANY(%(kept)s) THEN dimension_key
-                        ELSE '{OTHER_KEYS}' END AS dimension_key,
-                   count(*) AS n, sum(coalesce(fine_ms, judged_ms)) AS sum_ms,
-                   percentile_cont(ARRAY[0.5, 0.9, 0.95, 0.99]) WITHIN GROUP (ORDER BY judged_ms) AS p,
-                   percentile_cont(0.5) WITHIN GROUP (ORDER BY queue_wait_ms) AS queue_p50_ms
-            FROM ({sql}) AS o {OBSERVED}
-            GROUP BY 1, 2) AS measured
-        """,
+        PERCENTILES.format(observations=sql),
         parameters | window.parameters() | {"kept": None if kept is None else list(kept)},
     )
+
+
+# Times are collected per dimension before they are sorted: the workers of a cluster then send one row per dimension
+# and shard instead of one per span.
+PERCENTILES = f"""
+SELECT dimension_type, dimension_key, n, p[1], p[2], p[3], p[4], sum_ms,
+       (SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY ms) FROM unnest(queue_waits) AS ms)
+FROM (
+    SELECT dimension_type,
+           CASE WHEN %(kept)s::text[] IS NULL OR dimension_key = ANY(%(kept)s) THEN dimension_key
+                ELSE '{OTHER_KEYS}' END AS dimension_key,
+           count(*) AS n, sum(coalesce(fine_ms, judged_ms)) AS sum_ms, array_agg(judged_ms) AS times,
+           array_agg(queue_wait_ms) FILTER (WHERE queue_wait_ms IS NOT NULL) AS queue_waits
+    FROM ({{observations}}) AS o {OBSERVED}
+    GROUP BY 1, 2
+) AS collected CROSS JOIN LATERAL (
+    SELECT percentile_cont(ARRAY[0.5, 0.9, 0.95, 0.99]) WITHIN GROUP (ORDER BY ms) AS p FROM unnest(times) AS ms
+) AS sorted
+"""

@@ -1,13 +1,13 @@
-"""Improvement items, one page of a list at a time.
+"""Improvement items as pages show them: a page of a list at a time, some by their ids, and who works on them.
 
-Belongs here: the query of a page. Does not: single items and their transitions (items).
+Belongs here: these queries. Does not: single items and their transitions (items).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from leo_telemetry_pipeline.store.items import ACTIVE, COLUMNS, Item
+from leo_telemetry_pipeline.store.items import ACTIVE, COLUMNS, SYSTEM, Item
 from leo_telemetry_pipeline.store.server.database import Database
 
 
@@ -51,3 +51,19 @@ def after(
         },
     )
     return [Item(*row) for row in rows]
+
+
+def with_ids(database: Database, item_ids: Iterable[str]) -> list[Item]:
+    """Return the items with these ids."""
+    rows = database.rows(f"SELECT {COLUMNS} FROM continuous_improvements WHERE id = ANY(%s::uuid[])", (list(item_ids),))
+    return [Item(*row) for row in rows]
+
+
+def last_people(database: Database, item_ids: Iterable[str]) -> dict[str, str]:
+    """Return who made the last transition of each item, for those where a person made it."""
+    rows = database.rows(
+        "SELECT item_id::text, (array_agg(actor ORDER BY id DESC))[1] FROM item_events"
+        " WHERE item_id = ANY(%s::uuid[]) GROUP BY 1",
+        (list(item_ids),),
+    )
+    return {item_id: actor for item_id, actor in rows if actor != SYSTEM}

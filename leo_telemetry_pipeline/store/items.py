@@ -166,22 +166,6 @@ def get(database: Database, item_id: str) -> Item | None:
     return Item(*rows[0]) if rows else None
 
 
-def with_ids(database: Database, item_ids: Iterable[str]) -> list[Item]:
-    """Return the items with these ids."""
-    rows = database.rows(f"SELECT {COLUMNS} FROM continuous_improvements WHERE id = ANY(%s::uuid[])", (list(item_ids),))
-    return [Item(*row) for row in rows]
-
-
-def last_people(database: Database, item_ids: Iterable[str]) -> dict[str, str]:
-    """Return who made the last transition of each item, for those where a person made it."""
-    rows = database.rows(
-        "SELECT item_id::text, (array_agg(actor ORDER BY id DESC))[1] FROM item_events"
-        " WHERE item_id = ANY(%s::uuid[]) GROUP BY 1",
-        (list(item_ids),),
-    )
-    return {item_id: actor for item_id, actor in rows if actor != SYSTEM}
-
-
 def changed_at(database: Database) -> datetime | None:
     """Return when an item last changed."""
     return database.rows("SELECT max(updated_at) FROM continuous_improvements")[0][0]

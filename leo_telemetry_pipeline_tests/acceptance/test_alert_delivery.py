@@ -20,12 +20,20 @@ from leo_telemetry_pipeline_tests.http_servers import mail_server, web_server
 from leo_telemetry_pipeline_tests.processes import command, environment, finished
 
 HOSTILE = (
-    "<!channel>", "&lt;!channel&gt;", "<@U123>", "@everyone", "[x](javascript:alert(1))", "\x1b[31mred\x1b[0m",
-    "=cmd()", "\u202egnp.exe", "<img src=x onerror=alert(1)>", "<https://evil.example|ok>", "a\r\nBcc: eve@example.org",
+    "<!channel>", "&lt;!channel&gt;", "<\u200b!here>", "<!subteam^S1|x>", "<@U123>", "@everyone", "<#C1>",
+    "<https://evil.example|ok>", "<mailto:eve@example.org|ok>", "www.evil.example", "mailto:eve@example.org",
+    "[x](javascript:alert(1))", "![x](https://evil.example/x.png)", "[x]: https://evil.example", "javascript:alert(1)",
+    "\x1b[31mred\x1b[0m", "\x9b31m", "\x07", "\u202egnp.exe", "\u2066x\u2069", "a\u200bb\u2060c\ufeff", "\U000e0001x",
+    "=cmd()", "\t=cmd()", "\uff1dcmd()", "<img src=x onerror=alert(1)>", "</pre><script>alert(1)</script>",
+    "a\r\nBcc: eve@example.org", "a\u2028Bcc: eve@example.org", "a\x0bBcc: eve", "\r\n.\r\nMAIL FROM:<eve@example.org>",
 )  # fmt: skip
 NAME = " ".join(HOSTILE)
 # Bytes that would do something, in any of the channels.
-LIVE = (b"<!channel", b"<@U", b"@everyone", b"](javascript:", b"\x1b", b"\xe2\x80\xae", b"<img", b"<https:", b"\nBcc:")
+LIVE = (
+    b"<!", b"<@U", b"<#C", b"@everyone", b"@example.org", b"](", b"<img", b"<script", b"<https:", b"<mailto",
+    b"://evil", b"www.evil", b"mailto:", b"javascript:", b"\nBcc:", b"\x1b", b"\x07",
+    *map(str.encode, "\x9b\u202e\u2066\u200b\u2060\ufeff\U000e0001\u2028\x0b"),
+)  # fmt: skip
 
 
 def test_every_alert_arrives_while_a_channel_fails_and_processes_are_killed(
@@ -104,7 +112,7 @@ def test_names_are_inert_in_csv_and_on_a_terminal(db: Database, settings: Settin
     done = finished(command("alerts", "list", "--format", "csv"), environ)
     assert done.code == 0, done.err
     cells = [cell for row in csv.reader(io.StringIO(done.out)) for cell in row]
-    assert [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t"))] == []
+    assert [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\uff1d"))] == []
     assert "'=cmd()" in cells
     table = finished(command("alerts"), environ).out
     for out in (done.out, table):

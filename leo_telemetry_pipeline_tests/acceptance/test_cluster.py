@@ -1,35 +1,38 @@
 """On a Citus cluster, commands print what they print on one server, and nothing is lost while a worker is away."""
 
-import os
+import json
 import re
-import signal
-import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import psycopg2
 import pytest
 
-from leo_telemetry_pipeline.errors import NO_DATABASE
 from leo_telemetry_pipeline.sample import generated
 from leo_telemetry_pipeline.settings import PREFIX
-from leo_telemetry_pipeline.store import runs, spans
-from leo_telemetry_pipeline.store.runs import Run
+from leo_telemetry_pipeline.store import open_spans, spans
+from leo_telemetry_pipeline.store.days import milliseconds
 from leo_telemetry_pipeline.store.server.database import Database, outside
-from leo_telemetry_pipeline_tests.builders import execute, midnight, row
-from leo_telemetry_pipeline_tests.processes import ROOT, Done, has_line, need, run, until
+from leo_telemetry_pipeline_tests.builders import execute, midnight, span
+from leo_telemetry_pipeline_tests.cluster_trials import analysed, database_on, lose_a_node
+from leo_telemetry_pipeline_tests.processes import ROOT, Done, run, started, until
 from leo_telemetry_pipeline_tests.receiver_process import as_json, serving
-from leo_telemetry_pipeline_tests.servers import CITUS, EMBEDDED, Cluster, Servers, run_alone
+from leo_telemetry_pipeline_tests.servers import CITUS, EMBEDDED, Cluster, Servers
 
 URL = PREFIX + "DATABASE_URL"
 NEZHA = ROOT / "examples" / "data" / "nezha-2022-08-23" / "13_28.csv.gz"
 _UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 # Ids, durations of runs, moments, names of files and sizes of partitions.
 _OWN = re.compile(rf"{_UUID}|\d+ms\)|[\d.]+ [kM]B|\d{{4}}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.+:\d]*|/\S+/")
+ANALYZED = (
+    ("analyze", "--window-end", "2022-08-24", "--project", "nezha"),
+    ("analyze", "--window-end", f"{midnight():%Y-%m-%d}"),
+)
+_FOLLOWED = """
+SELECT r.status FROM dagster.runs AS r JOIN dagster.run_tags AS t USING (run_id)
+WHERE r.pipeline_name = 'leo_telemetry_insights_job' AND t.key = 'leo_telemetry/follows' AND t.value = %s
+"""
 SHOWN = (
     ("findings", "--verbose"),
     ("trends",),
@@ -39,7 +42,6 @@ SHOWN = (
     ("why", "--json", "handoff:PLAN-TO-EXEC"),
     ("compare", "gate:GATE_PRD_REQUIRED", "gate:GATE_CODE_REVIEW"),
     ("compare", "subagent:DESIGN", "--at", f"{midnight(7):%Y-%m-%d}"),
-    ("running",),
     ("maintain", "--recount"),
     ("analyze", "--dry-run", "--window-end", f"{midnight():%Y-%m-%d}"),
     ("maintain", "--dry-run"),
@@ -61,12 +63,8 @@ def cluster(servers: Servers) -> Cluster:
 @pytest.fixture
 def cluster_url(cluster: Cluster) -> Iterator[str]:
     """Return the address of a database on the cluster, without tables."""
-    name = f"{cluster.prefix}accepted"
-    cluster.administer(f"CREATE DATABASE {name} TEMPLATE {cluster.empty()}")
-    try:
-        yield cluster.url(name)
-    finally:
-        cluster.administer(f"DROP DATABASE {name} WITH (FORCE)")
+    with database_on(cluster) as url:
+        yield url
 
 
 @pytest.fixture
@@ -95,23 +93,57 @@ def printed(home: Path, url: str, *migrate: str) -> dict[tuple[str, ...], str]:
     with closing(Database(outside(url, "dagster"))) as db:
         spans.ensure_partitions(db, midnight(generated.DAYS), midnight())
         spans.insert(db, generated.generate(midnight()))
-    ok(home, "import", "--preset", "nezha", "--project", "nezha", str(NEZHA), **variables)
-    with closing(Database(outside(url, "dagster"))) as db:
+        ok(home, "import", "--preset", "nezha", "--project", "nezha", str(NEZHA), **variables)
         # As if they had come at the time: spans that came lately are not dropped.
         execute(db, "UPDATE workflow_trace_log SET created_at = to_timestamp(start_time_ms / 1000.0)")
-    ok(home, "analyze", "--window-end", "2022-08-24", "--project", "nezha", **variables)
-    ok(home, "analyze", "--window-end", f"{midnight():%Y-%m-%d}", **variables)
-    found = {words: run(home, *words, **variables) for words in SHOWN}
-    for words, done in found.items():
-        assert done.code == 0, (words, done.out + done.err)
+        found: dict[tuple[str, ...], str] = {("serve",): received(home, db, variables)}
+        for words in ANALYZED:
+            found[words] = ok(home, *words, **variables).out
+        found["worker",] = worked(home, db, variables)
+        found["running", "--json"] = operations(home, db, variables)
+    for words in SHOWN:
+        found[words] = (done := ok(home, *words, **variables)).out + done.err
     archived = sorted((home / "archive").glob("*.parquet"))
     assert archived
-    restored = ok(home, "import", *map(str, archived), **variables)
-    return {
-        **{words: _OWN.sub("#", done.out + done.err) for words, done in found.items()},
-        ("import",): _OWN.sub("#", restored.out),
-        ("again",): _OWN.sub("#", ok(home, "import", *map(str, archived), **variables).out),
-    }
+    for words in (("import",), ("import", "again")):
+        found[words] = ok(home, "import", *map(str, archived), **variables).out
+    return {words: _OWN.sub("#", text) for words, text in found.items()}
+
+
+def received(home: Path, db: Database, variables: Mapping[str, str]) -> str:
+    """Send spans of yesterday to `serve`, each once without its end and twice with it; return what is stored."""
+    first = milliseconds(midnight(1) + timedelta(hours=9)) * 1_000_000
+    with serving(home, **variables) as receiver:
+        for number in range(60):
+            ids = {"traceId": f"{number + 1:032x}", "spanId": f"{number + 1:016x}"}
+            start = first + number * 60 * 10**9
+            for end in (None, start + (number + 1) * 10**6, start + (number + 1) * 10**6):
+                times = {"startTimeUnixNano": str(start), "endTimeUnixNano": str(end or 0)}
+                assert receiver.post(as_json("received", **ids, **times)) == 200
+        stored = "SELECT count(*), sum(duration_ms) FROM workflow_trace_log WHERE span_name = 'received'"
+        until(lambda: db.rows(stored) == [(60, 1830)], "all spans have their end", by=receiver.running)
+        return str(db.rows(stored))
+
+
+def worked(home: Path, db: Database, variables: Mapping[str, str]) -> str:
+    """Let a daemon execute an analysis and what follows it, interrupt it, and return how the analysis ended."""
+    with started(home, "worker", variables={**variables, PREFIX + "SENSOR_INTERVAL": "5"}) as daemon:
+        run_id = analysed(db, daemon)
+        until(lambda: db.rows(_FOLLOWED, (run_id,)) == [("SUCCESS",)], "insights are made", by=daemon)
+        daemon.interrupt()
+        assert daemon.ended() == 0, daemon.tail()
+    ended = (
+        "SELECT status, reason_code, metadata->>'traces_scanned' FROM telemetry_analysis_runs WHERE run_id = %s::uuid"
+    )
+    return str(db.rows(ended, (run_id,)))
+
+
+def operations(home: Path, db: Database, variables: Mapping[str, str]) -> str:
+    """Announce operations in progress, and return which `running` shows, with their time-outs."""
+    opened = [span("gate", name, None) for name in ("GATE_PRD_REQUIRED", "GATE_CODE_REVIEW")]
+    open_spans.announce(db, opened, [], host="here", pid=1)
+    shown = json.loads(ok(home, "running", "--json", **variables).out)
+    return str(sorted((each["span_name"], each["time_out_s"]) for each in shown))
 
 
 def test_commands_print_on_a_cluster_what_they_print_on_one_server(home: Path, cluster_url: str, server_url: str):
@@ -123,110 +155,7 @@ def test_commands_print_on_a_cluster_what_they_print_on_one_server(home: Path, c
         assert found[words] == shown, words
 
 
-@dataclass(frozen=True)
-class Node:
-    """A worker node on this machine: the id, arguments, environment and user of its server."""
-
-    process: int
-    arguments: list[bytes]
-    environment: dict[bytes, bytes]
-    user: int
-    group: int
-    port: int
-
-    @contextmanager
-    def away(self) -> Iterator[None]:
-        """Kill the server, and start it again when the block ends."""
-        os.kill(self.process, signal.SIGQUIT)
-        until(lambda: not Path(f"/proc/{self.process}").exists(), "the node is gone")
-        try:
-            yield
-        finally:
-            subprocess.run(
-                ["setsid", "--fork", *self.arguments],
-                env=self.environment,
-                user=self.user,
-                group=self.group,
-                extra_groups=[],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                check=True,
-            )
-
-
-def node(url: str) -> Node:
-    """Return a worker node; skip the test if it is not on this machine."""
-    [(folder, port)] = run_alone(url, "SELECT current_setting('data_directory'), current_setting('port')::integer")
-    file = Path(folder) / "postmaster.pid"
-    need(file.exists() and os.geteuid() == 0, "the nodes of the cluster are not on this machine, or we are not root")
-    process = int(file.read_text().split()[0])
-    entry = Path(f"/proc/{process}")
-    variables = dict(part.split(b"=", 1) for part in (entry / "environ").read_bytes().split(b"\0") if b"=" in part)
-    arguments = (entry / "cmdline").read_bytes().split(b"\0")[:-1]
-    return Node(process, arguments, variables, file.stat().st_uid, file.stat().st_gid, port)
-
-
 def test_while_a_worker_node_is_away_no_acknowledged_span_is_lost(home: Path, cluster: Cluster, cluster_url: str):
-    """Lost: spans, each time that a node of the cluster restarts."""
-    database = urlsplit(cluster_url).path.strip("/")
-    worker = node(cluster.nodes[1])
-    variables = {URL: cluster_url, PREFIX + "SENSOR_INTERVAL": "5"}
-    ok(home, "migrate", "--distributed", **variables)
-    posted: list[str] = []
-    ended = threading.Event()
-    with serving(home, **variables) as receiver, closing(Database(outside(cluster_url, "dagster"))) as db:
-
-        def post() -> None:
-            while not ended.is_set():
-                name = f"work {len(posted)}"
-                if receiver.post(as_json(name)) == 200:
-                    posted.append(name)
-
-        def enough(more: int) -> None:
-            upto = len(posted) + more
-            until(lambda: len(posted) > upto, "spans are acknowledged", by=receiver.running)
-
-        client = threading.Thread(target=post)
-        client.start()
-        try:
-            enough(50)
-            with worker.away():
-                enough(50)
-                failed = run(home, "analyze", **variables)
-                assert failed.code == NO_DATABASE, failed.out + failed.err
-                has_line(failed, f":{worker.port}")
-                [(run_id,)] = db.rows("SELECT run_id::text FROM telemetry_analysis_runs")
-                lost = until(lambda: reaped(db, run_id), "the run is lost")
-                assert lost.reason_code == "WORKER_LOST"
-                assert f":{worker.port}" in (lost.error_detail or "")
-            until(lambda: answers(cluster.nodes[1], database), "the node is back")
-            enough(50)
-        finally:
-            ended.set()
-            client.join()
-        stored = "SELECT count(*), count(DISTINCT span_name) FROM workflow_trace_log"
-        until(lambda: db.rows(stored) == [(len(posted),) * 2], f"{len(posted)} spans are stored", by=receiver.running)
-        ok(home, "worker", "--once", **variables)
-        [(retry, scanned)] = db.rows(
-            "SELECT status, (metadata->>'traces_scanned')::integer FROM telemetry_analysis_runs"
-            " WHERE retry_of = %s::uuid",
-            (run_id,),
-        )
-        assert (retry, scanned) == ("SUCCEEDED", len(posted))
-
-
-def reaped(db: Database, run_id: str) -> Run | None:
-    """End lost runs, as each program does that looks for work, and return the run if it is one of them."""
-    runs.reap(db)
-    found = row(db, run_id)
-    return found if found.status in runs.FINAL else None
-
-
-def answers(url: str, database: str) -> bool:
-    """Return whether a node accepts connections to a database."""
-    try:
-        psycopg2.connect(urlsplit(url)._replace(path=f"/{database}").geturl()).close()
-    except psycopg2.OperationalError:
-        return False
-    return True
+    """Lost: spans, each time that a node of the cluster restarts; and every analysis meanwhile."""
+    outcome = lose_a_node(home, cluster, cluster_url, 0)
+    assert not outcome.problems, outcome

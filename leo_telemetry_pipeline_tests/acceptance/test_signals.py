@@ -64,7 +64,7 @@ def test_one_home_has_one_daemon_and_one_ui_and_a_kill_leaves_nothing(
         with processes.started(home, "dev", *ports, variables=variables) as dev:
             until(lambda: processes.serves(port) or dev.process.poll() is not None, "the UI answers", by=dev)
             assert f"(process {first.process.pid}) runs the daemon" in dev.said()
-            another_dev_opens_the_page_of_the_first(home, port, short_folder)
+            another_dev_opens_the_pages_of_the_first(home, port, short_folder)
             done = processes.run(home, "serve", "--port", str(otlp_port))
             has_line(done, f"Port {otlp_port} is in use", f"`leo-telemetry dev` (process {dev.process.pid})")
             assert (done.code, done.out) == (2, "")
@@ -91,19 +91,20 @@ def servers(home: Path) -> set[int]:
     return {pid for pid, line in processes.processes_of(home).items() if "postgres" in line.split(" ", 1)[0]}
 
 
-def another_dev_opens_the_page_of_the_first(home: Path, port: int, folder: Path) -> None:
-    """Run a second `dev` on a desktop, and assert that it opens the page of the first."""
+def another_dev_opens_the_pages_of_the_first(home: Path, port: int, folder: Path) -> None:
+    """Run a second `dev` on a desktop, and assert that it opens dashboard and UI of the first."""
     opened, tools = folder / "opened", folder / "tools"
     tools.mkdir()
     for name in ("open", "xdg-open"):
-        (tools / name).write_text(f'#!/bin/sh\necho "$1" >"{opened}"\n')
+        (tools / name).write_text(f'#!/bin/sh\necho "$1" >>"{opened}"\n')
         (tools / name).chmod(0o755)
     desktop = {"DISPLAY": ":99", "PATH": f"{tools}:{os.environ['PATH']}"}
     done = processes.run(home, "dev", **desktop)
     assert (done.code, done.out) == (0, "")
     assert f"its UI at http://127.0.0.1:{port}" in done.err
     assert len(done.err.splitlines()) == 1
-    until(lambda: opened.exists() and opened.read_text() == f"http://127.0.0.1:{port}\n", "the page is opened")
+    until(lambda: opened.exists() and len(opened.read_text().splitlines()) == 2, "both pages are opened")
+    assert f"http://127.0.0.1:{port}" in opened.read_text().splitlines()
 
 
 def works_quietly(home: Path, worker: Running) -> None:

@@ -142,17 +142,18 @@ def test_counting_removed_attributes_never_decides_about_spans(db: Database) -> 
     assert spans.store(db, [], {"x": 1}) == spans.Stored(0, 0)
 
 
-@pytest.mark.not_on_a_cluster(reason="Citus has no triggers on distributed tables")
 def test_a_span_that_a_users_own_trigger_refuses_is_poison(db: Database) -> None:
     """Lost: one row that a site's own rule forbids would block all others forever."""
-    execute(
-        db,
-        """
-        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN IF NEW.span_name = 'forbidden' THEN RAISE 'forbidden here'; END IF; RETURN NEW; END $$;
-        CREATE TRIGGER refuse BEFORE INSERT ON workflow_trace_log FOR EACH ROW EXECUTE FUNCTION refuse();
-        """,
-    )
+    with db.transaction() as cursor:
+        # A cluster wants to be asked for triggers on distributed tables.
+        cursor.execute("SET LOCAL citus.enable_unsafe_triggers = on")
+        cursor.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN IF NEW.span_name = 'forbidden' THEN RAISE 'forbidden here'; END IF; RETURN NEW; END $$"
+        )
+        cursor.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT ON workflow_trace_log FOR EACH ROW EXECUTE FUNCTION refuse()"
+        )
     assert spans.store(db, [span("gate", "A"), span("gate", "forbidden"), span("gate", "B")]) == spans.Stored(2, 1)
 
 

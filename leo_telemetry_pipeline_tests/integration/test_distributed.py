@@ -1,7 +1,7 @@
 """Distribution without a cluster is refused; and the statements sent to the server are ones that Citus accepts."""
 
 import re
-from contextlib import closing
+from contextlib import closing, nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,11 +14,22 @@ from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store import open_spans, spans
 from leo_telemetry_pipeline.store.retention.purge import Selection, count, purge
 from leo_telemetry_pipeline.store.server import distributed
-from leo_telemetry_pipeline.store.server.database import Database, running
-from leo_telemetry_pipeline_tests.builders import analyse_queued, configure, execute, midnight, one, slow, span
+from leo_telemetry_pipeline.store.server.database import Database, outside, running
+from leo_telemetry_pipeline_tests import schema_dump
+from leo_telemetry_pipeline_tests.builders import (
+    analyse_queued,
+    configure,
+    execute,
+    midnight,
+    new_id,
+    one,
+    slow,
+    span,
+    with_newer_columns,
+)  # fmt: skip
 from leo_telemetry_pipeline_tests.citus import local_tables, refusals
 from leo_telemetry_pipeline_tests.processes import command, environment, finished
-from leo_telemetry_pipeline_tests.servers import DEBIAN
+from leo_telemetry_pipeline_tests.servers import CITUS, DEBIAN, as_role
 
 NOON = midnight(1) + timedelta(hours=12)
 
@@ -83,6 +94,41 @@ def test_the_command_migrates_and_then_names_what_is_missing(empty_database_url:
     [line] = [line for line in done.err.splitlines() if "Citus" in line]
     assert line.startswith("leo-telemetry: ")
     assert "Traceback" not in done.err
+
+
+@pytest.mark.only_on(CITUS, reason="the span table is distributed only there")
+@pytest.mark.parametrize(
+    ("version", "durations"),
+    [("0001_schema", "duration_ms"), ("0002_microseconds", "duration_ms, duration_rest_us")],
+)
+def test_a_distributed_database_of_an_earlier_version_is_upgraded_with_its_grants(
+    version: str, durations: str, empty_database_url: str, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Lost: a cluster could never be upgraded."""
+    monkeypatch.setenv(PREFIX + "DATABASE_URL", empty_database_url)
+    writer = f"w{new_id()[:8]}"
+    with closing(psycopg2.connect(empty_database_url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(schema_dump.earlier(version))
+    with closing(Database(outside(empty_database_url, "dagster"))) as db:
+        execute(db, f"CREATE ROLE {writer} LOGIN PASSWORD 'pw'")
+        execute(db, f"GRANT SELECT (trace_id), UPDATE ({durations}) ON workflow_trace_log TO {writer}")
+        with with_newer_columns(db) if version == "0001_schema" else nullcontext():
+            slow(db, "A", "B")
+        distributed.distribute(db)
+        try:
+            done = finished(command("migrate"), environment(home, **{PREFIX + "DATABASE_URL": empty_database_url}))
+            assert (done.code, done.err) == (0, "")
+            run = analyse_queued(db)
+            assert (run.status, run.error_detail) == ("SUCCEEDED", None)
+            assert one(db, "SELECT outcome FROM current_p50 WHERE dimension_key = 'A'") == "bottleneck"
+            with closing(Database(outside(as_role(empty_database_url, writer), "dagster"))) as own:
+                assert one(own, "SELECT count(trace_id) FROM workflow_trace_log") == 20
+                assert execute(own, "UPDATE workflow_trace_log SET duration_rest_us = 1, duration_ms = 5") == 20
+                with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                    execute(own, "SELECT span_name FROM workflow_trace_log")
+        finally:
+            execute(db, f"DROP OWNED BY {writer}")
+            execute(db, f"DROP ROLE {writer}")
 
 
 @pytest.fixture

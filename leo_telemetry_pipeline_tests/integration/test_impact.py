@@ -79,6 +79,13 @@ def test_without_items_the_report_says_where_they_come_from(db: Database):
     assert say("impact") == "No improvement items yet: an analysis that finds a bottleneck opens one.\n"
 
 
+def test_before_anything_is_resolved_nothing_is_given_back(db: Database):
+    """Lost: "0ms", which sounds like a measurement."""
+    opened(db, "SLOW", 3)
+    [line] = [line for line in say("impact").splitlines() if "given back" in line]
+    assert line.endswith("nothing yet")
+
+
 def test_the_asset_shows_the_same_figures(db: Database):
     """Lost: those who look at Dagster's UI only never see the outcome."""
     lived(db)

@@ -40,7 +40,7 @@ def test_a_new_installation_says_how_to_send_spans(browser: Browser):
     page = browser.get("/")
     assert page.status == 200
     assert "No spans yet" in page.text
-    assert "leo-telemetry hooks install" in page.text
+    assert "leo-telemetry hook install --spans" in page.text
     assert "Last analysis none yet" in page.text
 
 

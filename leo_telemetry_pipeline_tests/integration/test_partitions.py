@@ -14,9 +14,10 @@ from leo_telemetry_pipeline.store import first_starts, spans
 from leo_telemetry_pipeline.store.days import milliseconds
 from leo_telemetry_pipeline.store.history import histograms, staleness
 from leo_telemetry_pipeline.store.retention import maintenance, partitions
-from leo_telemetry_pipeline.store.server.database import Database, Target
+from leo_telemetry_pipeline.store.server.database import Database, Target, outside
 from leo_telemetry_pipeline_tests.builders import DAY, execute, midnight, new_id, one, partition_of, span, spans_of
 from leo_telemetry_pipeline_tests.processes import until
+from leo_telemetry_pipeline_tests.servers import as_role
 
 pytestmark = pytest.mark.without_days
 
@@ -75,17 +76,17 @@ def test_writers_that_need_the_same_day_at_once_all_get_it(target: Target, db: D
     assert len(partitions.attached(db)) == 6
 
 
-@pytest.mark.not_on_a_cluster(reason="Citus passes on a role that is set within a transaction")
-def test_a_writer_without_any_right_to_the_table_but_insert_makes_its_partitions(db: Database) -> None:
+def test_a_writer_without_any_right_to_the_table_but_insert_makes_its_partitions(
+    db: Database, database_url: str
+) -> None:
     """Lost: programs that may only insert store everything in the default partition."""
-    with db.transaction() as cursor:
-        cursor.execute("CREATE ROLE only_writes; GRANT only_writes TO CURRENT_USER")
-        cursor.execute("GRANT INSERT ON workflow_trace_log TO only_writes")
-        cursor.execute("GRANT EXECUTE ON FUNCTION ensure_trace_partitions TO only_writes")
-        cursor.execute("SET LOCAL ROLE only_writes")
-        cursor.execute("SELECT ensure_trace_partitions(%s, %s)", (midnight().date(), midnight().date()))
-        assert cursor.fetchone() == (1,)
-        cursor.execute("RESET ROLE; DROP OWNED BY only_writes; DROP ROLE only_writes")
+    execute(db, "CREATE ROLE only_writes LOGIN PASSWORD 'pw'; GRANT INSERT ON workflow_trace_log TO only_writes")
+    execute(db, "GRANT EXECUTE ON FUNCTION ensure_trace_partitions TO only_writes")
+    try:
+        with closing(Database(outside(as_role(database_url, "only_writes"), "dagster"))) as own:
+            assert spans.ensure_partitions(own, midnight(), midnight()) == 1
+    finally:
+        execute(db, "DROP OWNED BY only_writes; DROP ROLE only_writes")
 
 
 @pytest.mark.transactions_at_once

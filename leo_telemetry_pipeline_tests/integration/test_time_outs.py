@@ -106,7 +106,7 @@ def test_the_daemon_tells_once_about_a_gate_that_hangs_before_it_ends(db: Databa
     assert told(db) == [("slow_span", "Overdue: gate:A has not ended after 3 min")]
     [(key, body)] = db.rows("SELECT key, body FROM alert_outbox WHERE kind = 'slow_span'")
     assert key == f"slow_span:{late.trace_id}:{late.span_id}"
-    assert (body["process"], body["time_out_s"]) == ("7 on h", 111.0)
+    assert (body["process"], body["time_out_s"]) == ("process 7 on h", 111.0)
 
 
 def test_an_operation_that_ended_or_whose_process_is_gone_is_not_told_about(

@@ -14,7 +14,10 @@ BEGIN
             AND p.column_name = 'duration_ms' AND p.privilege_type = 'UPDATE' AND p.grantee <> 'PUBLIC'
             AND NOT has_column_privilege(p.grantee::name, 'workflow_trace_log', 'duration_rest_us', 'UPDATE')
     LOOP
+        -- Citus 13 refuses it for all nodes; `migrate` repeats it on the shards.
+        PERFORM set_config('citus.enable_ddl_propagation', 'off', true);
         EXECUTE format('GRANT UPDATE (duration_rest_us) ON workflow_trace_log TO %I', writer);
+        PERFORM set_config('citus.enable_ddl_propagation', 'on', true);
     END LOOP;
 END $$;
 

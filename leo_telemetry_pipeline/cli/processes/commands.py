@@ -29,6 +29,7 @@ from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store.server import addresses, dagster_home, database, log_files, migrations, own_connection
 from leo_telemetry_pipeline.store.server.database import Database, Target
+from leo_telemetry_pipeline.store.server.distributed import SPANS, distribute, pass_on_column_grants
 from leo_telemetry_pipeline.store.server.server_programs import programs
 from leo_telemetry_pipeline.web import listen
 
@@ -220,17 +221,16 @@ def migrate(distributed: bool, carry_over: bool) -> None:
         prepared(target, settings)
         change = "is up to date at" if before == migrations.newest() else f"was migrated from {before or 'empty'} to"
         click.echo(f"{target.shown} {change} version {migrations.newest()}.")
-        if distributed:
-            _distribute(target)
+        with closing(Database(target)) as connection:
+            if distributed:
+                _distribute(connection)
+            pass_on_column_grants(connection)
 
 
-def _distribute(target: Target) -> None:
-    from leo_telemetry_pipeline.store.server import distributed
-
-    with closing(Database(target)) as connection:
-        result = distributed.distribute(connection)
+def _distribute(connection: Database) -> None:
+    result = distribute(connection)
     change = "is now distributed by trace_id" if result.now else "was distributed already"
-    click.echo(f"{distributed.SPANS} {change}; {result.nodes} node(s) of the cluster may hold its shards.")
+    click.echo(f"{SPANS} {change}; {result.nodes} node(s) of the cluster may hold its shards.")
 
 
 def prepared(target: Target, settings: Settings) -> dict[str, str]:

@@ -35,14 +35,15 @@ SLOWEST = (0.8, 1.0)
 # Arguments of analysis.levels.of_rows.
 LEVELS = (GAMMA, CENTRAL, SLOWEST)
 
+_OBSERVED_MS = f"SELECT *, coalesce(fine_ms, judged_ms::float8) AS ms FROM ({{observations}}) AS o {OBSERVED}"
+_BUCKET = f"CASE WHEN ms < 0.0005 THEN {ZERO_BUCKET} ELSE ceil(ln(ms) / ln({GAMMA!r}::float8))::integer END"
+
 # Spans are grouped by hashing (``by_hashes``), and only the buckets of each row are sorted: comparing names is slow.
 COUNTED = f"""
 WITH bucketed AS (
-    SELECT dimension_key, dimension_type, project, day,
-           CASE WHEN ms < 0.0005 THEN {ZERO_BUCKET}
-                ELSE ceil(ln(ms) / ln({GAMMA!r}::double precision))::integer END AS bucket,
+    SELECT dimension_key, dimension_type, project, day, {_BUCKET} AS bucket,
            count(*) AS n, sum(ms) AS total, min(ms) AS least, max(ms) AS most, count(fine_ms) AS fine
-    FROM (SELECT *, coalesce(fine_ms, judged_ms::double precision) AS ms FROM ({{observations}}) AS o {OBSERVED}) AS o
+    FROM ({_OBSERVED_MS}) AS o
     GROUP BY 1, 2, 3, 4, 5
 ), summed AS (
     SELECT day, dimension_type, dimension_key, project, sum(n)::bigint AS count, sum(total) AS sum_ms,
@@ -58,6 +59,22 @@ FROM summed CROSS JOIN LATERAL (
     FROM unnest(summed.buckets, summed.counts) AS b (bucket, n)
 ) AS sorted
 """
+# The same with the buckets of all spans in memory, about 20 bytes per span. The workers of a cluster then send one row
+# per dimension, day and shard, where COUNTED sends one per bucket: of few spans, almost one per span.
+COUNTED_IN_MEMORY = f"""
+SELECT day, dimension_type, dimension_key, project, count, sum_ms, min_ms, max_ms, fine_count, sorted.buckets,
+       sorted.counts
+FROM (
+    SELECT dimension_key, dimension_type, project, day, count(*) AS count, sum(ms) AS sum_ms, min(ms) AS min_ms,
+           max(ms) AS max_ms, count(fine_ms) AS fine_count, array_agg({_BUCKET}) AS of_spans
+    FROM ({_OBSERVED_MS}) AS o
+    GROUP BY 1, 2, 3, 4
+) AS summed CROSS JOIN LATERAL (
+    SELECT array_agg(bucket ORDER BY bucket) AS buckets, array_agg(n ORDER BY bucket) AS counts
+    FROM (SELECT bucket, count(*) AS n FROM unnest(of_spans) AS bucket GROUP BY 1) AS b
+) AS sorted
+"""
+MOST_IN_MEMORY = 1_000_000
 
 # P50 of a day, by the rule of analysis.bucket_percentiles.
 _AT_RANK = f"""sum(
@@ -213,8 +230,7 @@ def _count(
     is_partial: bool = False,
 ) -> int:
     """Replace one part of the history of days, whose spans are those of ``pieces``; return the number of rows."""
-    if not is_partial:
-        span_counts.count_days(cursor, days, part, pieces)
+    spans = span_counts.of_pieces(cursor, pieces) if is_partial else span_counts.count_days(cursor, days, part, pieces)
     cursor.execute(
         "DELETE FROM duration_histograms WHERE day = ANY(%s) AND part = %s AND dimension_type = ANY(%s)",
         (list(days), part, list(types)),
@@ -226,6 +242,7 @@ def _count(
             return 0
     sql, parameters = observations(types, seen, folded_names.read(cursor))
     by_hashes(cursor)
+    counted = COUNTED_IN_MEMORY if spans <= MOST_IN_MEMORY else COUNTED
     levels = ", ".join(["NULL::float8"] * 3 if is_partial else (MEDIAN, CENTER, TAIL))
     written = 0
     for piece in pieces:
@@ -233,7 +250,7 @@ def _count(
             "INSERT INTO duration_histograms (day, dimension_type, dimension_key, project, part, count, sum_ms, min_ms,"
             " max_ms, fine_count, buckets, counts, p50_ms, center, tail) SELECT day, dimension_type, dimension_key,"
             f" project, %(part)s, count, sum_ms, min_ms, max_ms, fine_count, buckets, counts, {levels}"
-            f" FROM ({COUNTED.format(observations=sql)}) AS counted",
+            f" FROM ({counted.format(observations=sql)}) AS counted",
             parameters | piece | {"part": part},
         )
         written += cursor.rowcount

@@ -57,6 +57,15 @@ def count_days(
     return (cursor.fetchone() or (0,))[0]
 
 
+def of_pieces(cursor: psycopg2.extensions.cursor, pieces: Sequence[dict[str, object]]) -> int:
+    """Return the number of spans of some pieces of days."""
+    spans = 0
+    for piece in pieces:
+        cursor.execute(f"SELECT coalesce(sum(spans), 0)::bigint FROM ({COUNTS}) AS counted", piece)
+        spans += (cursor.fetchone() or (0,))[0]
+    return spans
+
+
 def span_types(cursor: psycopg2.extensions.cursor, days: Sequence[date], part: int | None = None) -> set[str]:
     """Return the span types of counted days, or of one part of them."""
     cursor.execute(

@@ -32,6 +32,7 @@ from leo_telemetry_pipeline.store.retention.rules import (
     near,
     to_archive,
 )
+from leo_telemetry_pipeline.store.server import distributed
 from leo_telemetry_pipeline.store.server.database import Database
 
 KEEP_P50_DAYS = 400
@@ -63,6 +64,8 @@ def maintain(database: Database, settings: Settings, *, dry_run: bool = False) -
         _archive_and_drop(database, limit, settings.archive, report)
     _delete_records(database, limit, report)
     if not dry_run:
+        with _reporting(report, "grants on columns"):
+            distributed.pass_on_column_grants(database)
         outbox.expire(database)
         _execute(database, "UPDATE telemetry_upkeep SET maintained_at = now()", ())
     return report

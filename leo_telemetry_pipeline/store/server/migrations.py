@@ -21,6 +21,8 @@ class _Target(Protocol):
 
 
 _COMMENT = re.compile(r"^COMMENT ON .*?';\n", re.MULTILINE | re.DOTALL)
+_STATEMENT = re.compile(r"(?:\$\$.*?\$\$|'[^']*'|--[^\n]*|[^;])+", re.DOTALL)
+_NO_STATEMENT = re.compile(r"--[^\n]*|\s")
 _KINDS = {"tables": "TABLE", "functions": "FUNCTION", "views": "VIEW"}
 
 
@@ -133,7 +135,11 @@ def run_sql(sql: str) -> None:
     from alembic import op
 
     # Without parameters, the driver's own cursor interprets neither :name nor %s.
-    op.get_bind().connection.cursor().execute(sql)
+    cursor = op.get_bind().connection.cursor()
+    # One at a time: for a distributed table, Citus sends to the workers all that it was sent.
+    for statement in _STATEMENT.findall(sql):
+        if _NO_STATEMENT.sub("", statement):
+            cursor.execute(statement)
 
 
 def rows(sql: str, parameters: tuple = ()) -> list[tuple]:

@@ -1,7 +1,7 @@
 """Geometry of a chart of daily values on a logarithmic axis of time.
 
-Belongs here: pure functions from values to SVG coordinates. Does not: reading values (pages), colours (style.css), the
-SVG text itself (templates).
+Belongs here: pure functions from values to SVG coordinates. Does not: reading values (pages), colours (the
+style sheet), the SVG text itself (the templates).
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,6 +1,6 @@
 """Geometry of two distributions in one chart.
 
-Belongs here: pure functions from shares to SVG coordinates. Does not: binning (analysis.distributions), colours.
+Belongs here: pure functions from shares to SVG coordinates. Does not: binning, colours.
 """
 
 from collections.abc import Sequence

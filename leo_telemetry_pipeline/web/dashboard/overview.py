@@ -14,7 +14,7 @@ from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.mix import Mix
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.spool import spool
-from leo_telemetry_pipeline.store import arrivals, directives, items, open_spans, outbox, runs
+from leo_telemetry_pipeline.store import arrivals, directives, item_pages, open_spans, outbox, runs
 from leo_telemetry_pipeline.store.arrivals import Finished
 from leo_telemetry_pipeline.store.days import DAY
 from leo_telemetry_pipeline.store.directives import WorkOn
@@ -188,8 +188,8 @@ def _causes(
     closed = last.window_end.astimezone(UTC).date() - DAY
     charts = recent_p50s.of(database, dimensions, closed, DAYS)
     ids = [one["improvement_id"] for one, _ in found if one.get("improvement_id")]
-    known = {item.id: item for item in items.with_ids(database, ids)}
-    workers, works = items.last_people(database, ids), directives.of_items(database, ids)
+    known = {item.id: item for item in item_pages.with_ids(database, ids)}
+    workers, works = item_pages.last_people(database, ids), directives.of_items(database, ids)
     return [
         _cause(one, members, charts[dimension], known, workers, works)
         for (one, members), dimension in zip(found, dimensions, strict=True)

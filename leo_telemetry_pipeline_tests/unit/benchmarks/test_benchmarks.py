@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import capacity, generate, run, table
+from benchmarks.capacity_costs import Counting, Storing
 from benchmarks.measure import Budget, Options, judge
 from benchmarks.table import Measured
 
@@ -143,18 +144,40 @@ def test_generated_spans_have_the_stated_number_of_dimensions(dimensions: int) -
     assert sum(names.values()) + names["gate"] * names["sd_type"] == dimensions
 
 
+STORING = Storing(bytes_per_span=500, receiver_us=50, coordinator_us=20, workers_us=40)
+COUNTED = Counting(20_000, 250, 1, coordinator_s=0.1, workers_s=0.2, history_bytes=250_000)
+
+
 def test_capacity_grows_with_the_team_until_it_needs_a_cluster() -> None:
     """Lost: a team buys a cluster it does not need, or its disk is full in a month."""
-    costs = capacity.Costs(
-        bytes_per_span=500, receiver_us=50, server_us=20, counting_s_per_million=10, bytes_per_dimension_day=1000
-    )
-    small, large = capacity.need(10, 250, costs), capacity.need(100_000, 20_000, costs)
+    small, large = (capacity.need(team, STORING, COUNTED) for team in (capacity.TEAMS[0], capacity.TEAMS[-1]))
     assert (small.receivers, small.workers) == (1, 0)
     assert large.disk_tb == pytest.approx(10_000 * small.disk_tb)
     # 23,148 spans per second at the peak, 50 µs each, on cores at 50 % load.
     assert large.receivers == 3
+    # 9 TB of spans on disks of 4 TB.
     assert large.workers == 3
     assert large.history_gb == pytest.approx(20_000 * 365 * 1000 / 1e9)
+    # 200,000,000 spans at 5 µs of the coordinator and 10 µs of the workers.
+    assert (large.coordinator_hours, large.worker_hours) == (pytest.approx(1000 / 3600), pytest.approx(2000 / 3600))
+    assert large.first == ("a worker's disk", pytest.approx(9 / 4 / 3))
     lines = capacity.rendered([small, large]).splitlines()
     assert {line.count("|") for line in lines} == {lines[0].count("|")}
-    assert lines[-1].endswith("| Citus with 3 workers |")
+    assert "| database | one machine | Citus with 3 workers |" in lines
+
+
+def test_the_coordinator_limits_how_many_people_a_cluster_can_have() -> None:
+    """Lost: a company adds workers, and its spans still queue up."""
+    people = capacity.limit(STORING)
+    # 16 cores at 50 % store 400,000 spans per second.
+    assert people == pytest.approx(400_000 * 86_400 / 2_000 / 10, abs=1)
+    counted = replace(COUNTED, coordinator_s=40)
+    assert capacity.need(capacity.TEAMS[-1], STORING, counted).first[0] == "counting on the coordinator"
+
+
+def test_the_law_of_growth_compares_each_count_with_the_first() -> None:
+    """Lost: nobody knows what happens when a team doubles."""
+    more = Counting(200_000, 250, 1, coordinator_s=0.3, workers_s=2, history_bytes=500_000)
+    *_, base, spans, _, _ = capacity.growth(COUNTED, more, COUNTED, COUNTED).splitlines()
+    assert base == "| 20,000 spans, 250 dimensions, 1 day | 0.10 s | 0.20 s | 250 kB |"
+    assert spans == "| 200,000 spans, 250 dimensions, 1 day | 0.30 s (3.0 x) | 2.00 s (10.0 x) | 500 kB (2.0 x) |"

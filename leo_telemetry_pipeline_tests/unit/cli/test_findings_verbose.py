@@ -123,6 +123,14 @@ def test_a_member_refers_to_its_cause() -> None:
     assert not any("Because of it" in line for line in lines)
 
 
+def test_it_says_once_how_to_look_at_a_trace() -> None:
+    """Lost: people have the ids of slow traces, and nothing to open them with."""
+    output = {"dimensions_evaluated": 45, "bottlenecks": [DESIGN, LEAD]}
+    assert render_dry(output, END, verbose=True).count("leo-telemetry trace ID") == 1
+    output["bottlenecks"] = [DESIGN | {"evidence_trace_ids": []}]
+    assert "leo-telemetry trace" not in render_dry(output, END, verbose=True)
+
+
 def test_missing_onset_cause_and_item_leave_no_gap() -> None:
     """Lost: the output has None for unknown values, or older runs cause an error."""
     old = bottleneck("gate", "A B", baseline_source="configured", multiplier=2.0)

@@ -80,7 +80,7 @@ def test_the_page_shows_each_fact_about_an_item_once():
         "  ALSO SLOW BECAUSE OF IT   ADDED TIME DUE TO IT",
         "  phase:LEAD                91 %",
         "  gate+sd_type:G:two words  100 %",
-        "  Slowest traces: t1, t2",
+        "  Slowest traces: t1, t2 (one of them: leo-telemetry trace ID)",
         "  Next: leo-telemetry why subagent:DESIGN",
         f"  When fixed: leo-telemetry items fixed {ID} (or accept, or dismiss)",
     ]

@@ -53,6 +53,8 @@ def test_a_file_that_others_can_read_is_refused(home: Path, mode: int):
         ("webhook+https://off.example.net/x", "not in LEO_TELEMETRY_ALERT_HOSTS"),
         ("webhook+https://169.254.169.254/x", "LEO_TELEMETRY_ALERT"),
         ("json://169.254.169.254/x", "use webhook+https"),
+        ("ntfy://169.254.169.254/x", "not a public address"),
+        ("gotifys://user:pw@[::ffff:10.0.0.1]:443/x", "not a public address"),
         ("forms://hooks.example.com/x", "use webhook+https"),
     ],
 )

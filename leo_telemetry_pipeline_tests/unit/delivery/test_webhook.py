@@ -50,6 +50,13 @@ def test_a_document_arrives_with_its_idempotency_key():
         ("file:///etc/passwd", "the scheme is not one of"),
         ("webhook+https:///x", "names no host"),
         ("webhook+https://ann:pw@hooks.example.com/x", "user names are not supported"),
+        ("webhook+https://hooks.example.com@other.example.net/x", "user names are not supported"),
+        ("webhook+https://hooks.example.com:x@other.example.net/x", "user names are not supported"),
+        ("webhook+https://other.example.net/x#@hooks.example.com", "not in LEO_TELEMETRY_ALERT_HOSTS"),
+        ("webhook+https://other.example.net/?hooks.example.com", "not in LEO_TELEMETRY_ALERT_HOSTS"),
+        ("webhook+https://hooks.example.com\\@other.example.net/x", "user names are not supported"),
+        ("webhook+https://hooks.exampl\u0435.com/x", "percent-encoded"),
+        ("webhook+https://hooks.example.com/x\r\nX-Evil: 1", "percent-encoded"),
         ("webhook+https://hooks.example.com/a b", "percent-encoded"),
         ("webhook+https://hooks.example.com:99999/", "not a URL"),
     ],
@@ -69,6 +76,8 @@ def test_hosts_on_the_list_are_accepted():
 INSIDE = (
     "169.254.169.254", "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.0.1", "100.64.0.1", "0.0.0.0", "224.0.0.1",
     "[::1]", "[fe80::1]", "[fd00::1]", "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::]",
+    "[::]", "[::127.0.0.1]", "[::ffff:0:127.0.0.1]", "[64:ff9b:1::7f00:1]", "[2606:4700::5efe:7f00:1]", "[fec0::1]",
+    "[fe80::1%25eth0]", "[2001:0:7f00:1::]", "192.0.0.8", "198.18.0.1", "240.0.0.1", "255.255.255.255", "[ff02::1]",
 )  # fmt: skip
 
 
@@ -77,6 +86,19 @@ def test_addresses_inside_a_network_are_refused(address: str):
     """Lost: a URL reads the credentials of a cloud machine, or calls a service behind the firewall."""
     with pytest.raises(Refused, match="not a public address"):
         parse(f"webhook+https://{address}/latest/meta-data/", Rules())
+
+
+@pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0", "localhost", "LocalHost"])
+def test_other_spellings_of_an_address_inside_are_refused(host: str):
+    """Lost: a number that every resolver understands leads to a service on this machine."""
+    with pytest.raises(Refused, match="not a public address"):
+        parse(f"webhook+https://{host}/x", Rules()).post({}, "k")
+
+
+@pytest.mark.parametrize("address", ["93.184.216.34", "[2606:2800:220:1::1]", "[::ffff:93.184.216.34]"])
+def test_public_addresses_are_accepted(address: str):
+    """Lost: every receiver, since the rules refuse too much."""
+    parse(f"webhook+https://{address}/x", Rules())
 
 
 @pytest.mark.parametrize("answer", [["169.254.169.254"], ["93.184.216.34", "10.0.0.1"]])

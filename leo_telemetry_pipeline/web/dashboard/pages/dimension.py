@@ -188,7 +188,7 @@ def read(database: Database, asked: Asked) -> DimensionPage:
         judged,
         cause if (cause := found.get("cause")) != name else None,
         history.days,
-        history.changes,
+        history.changes(),
         tuple(expected),
         tuple(item_episodes.of(database, fingerprint(*dimension, project), item_ids)),
         dimension_history.spread(history, result, run.window.start.date(), end),

@@ -1,6 +1,6 @@
 """Charts of one dimension: values, marks and tooltips at their coordinates.
 
-Belongs here: what the charts of the page show. Does not: axes (daily_chart), reading (dimension), SVG (templates).
+Belongs here: what the charts of the page show. Does not: axes (daily_chart), reading (dimension), SVG (the templates).
 """
 
 from collections.abc import Sequence

@@ -72,11 +72,20 @@ class Spread:
 
 @dataclass(frozen=True)
 class History:
-    """Closed days of a dimension, oldest first, without those before its first spans; ``side``: their histograms."""
+    """Closed days of a dimension, oldest first, without those before its first spans.
+
+    ``found``: their series from ``start`` on; ``side``: their histograms, None without spans.
+    """
 
     days: tuple[Day, ...]
-    changes: tuple[LevelChange, ...]
+    start: date
+    found: Daily
     side: Side | None
+
+    def changes(self) -> tuple[LevelChange, ...]:
+        """Return the changes of the P50."""
+        [changes] = trends.p50_changes(self.found, self.start, self.found.count.shape[1])
+        return tuple(map(_change, changes))
 
     def part(self, first: date, end: date) -> Side | None:
         """Return the days from ``first`` to before ``end``, None without spans."""
@@ -92,11 +101,10 @@ def read(database: Database, dimension: Dimension, end: date, project: str | Non
     window = Window(midnight(end - MOST_DAYS * DAY), midnight(end), project)
     rows = list(daily.read(database, window, [dimension], []))
     found, first = trends.daily(rows, 1, MOST_DAYS, GAMMA), window.start.date()
-    [changes] = trends.p50_changes(found, first, MOST_DAYS)
     there = np.flatnonzero(found.count[0])
     began = min([*there[:1].tolist(), MOST_DAYS - _FEWEST_DAYS])
     days = tuple(_day(found, place, first + place * DAY) for place in range(began, MOST_DAYS))
-    return History(days, tuple(map(_change, changes)), compare.side(rows, 0, first.toordinal()))
+    return History(days, first, found, compare.side(rows, 0, first.toordinal()))
 
 
 def spread(history: History, result: DimensionResult | None, start: date, end: date) -> Spread | None:

@@ -6,7 +6,6 @@ Belongs here: the model of the page, and reading it. Does not: one dimension (di
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import isfinite
 
 from leo_telemetry_pipeline.actions.judgement_words import OUTCOMES
 from leo_telemetry_pipeline.dimension import DimensionResult
@@ -16,6 +15,7 @@ from leo_telemetry_pipeline.store.dimension_results import SORTS, Listed, Place
 from leo_telemetry_pipeline.store.history import recent_p50s
 from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline.store.server.database import Database
+from leo_telemetry_pipeline.web.dashboard import listing
 from leo_telemetry_pipeline.web.dashboard.page import Asked
 
 QUERY = {
@@ -26,8 +26,8 @@ QUERY = {
     "project": "The last analysis of this project",
     "after": "Where the list continues: next_page of the page before",
 }
-# Dimensions on a page, and days of their charts.
-SHOWN, DAYS = 40, 42
+# Days of the charts.
+DAYS = 42
 WEEK_DAYS = 7
 # Outcome of each filter, and what people see.
 FILTERS = {"": ("", "all"), "slow": ("bottleneck", "slow"), "mix": ("mix", "other work than before")}
@@ -99,50 +99,42 @@ def read(database: Database, asked: Asked) -> DimensionsPage:
         of_type=wanted.of_type,
         outcome=FILTERS[wanted.outcome][0],
         after=wanted.after,
-        limit=SHOWN + 1,
+        limit=listing.SIZE + 1,
     )
-    shown = found[:SHOWN]
+    part = listing.cut(found, lambda one: (one.place[0], one.place[1], one.result.name))
     return DimensionsPage(
         wanted,
         run.run_id,
         run.window_start,
         run.window_end,
         (run.output_ref or {}).get("dimensions_evaluated") or 0,
-        tuple(_rows(database, run, shown)),
+        tuple(_rows(database, run, part.rows)),
         tuple(dimension_results.types(database, run.run_id)),
-        place_in_words(shown[-1].place) if len(found) > SHOWN else "",
+        part.place,
     )
 
 
 def selection(query: Mapping[str, str]) -> Selection:
-    """Return what a query asks for; whatever is invalid in it counts as not given."""
-    given = {name: value.strip() for name, value in query.items()}
-    sort, outcome = given.get("sort", ""), given.get("outcome", "")
+    """Return what a query asks for; an unknown outcome or order counts as not given. Raises Missing."""
+    sort, outcome = query.get("sort", ""), query.get("outcome", "")
     return Selection(
-        given.get("q", ""),
-        given.get("type", ""),
+        listing.search(query.get("q", "")),
+        query.get("type", ""),
         outcome if outcome in FILTERS else "",
         sort if sort in SORTS else "lost",
-        given.get("project", ""),
-        _place(given.get("after", "")),
+        query.get("project", ""),
+        _place(query.get("after", "")),
     )
 
 
-def place_in_words(place: Place) -> str:
-    """Return a place as a query parameter."""
-    value, total, of_type, key = place
-    return f"{value!r} {total!r} {of_type}:{key}"
-
-
 def _place(words: str) -> Place | None:
-    value, _, rest = words.partition(" ")
-    total, _, name = rest.partition(" ")
-    of_type, colon, key = name.partition(":")
-    try:
-        numbers = float(value), float(total)
-    except ValueError:
+    """Read the place of a dimension in the list. Raises Missing."""
+    place = listing.parsed(words, (float, float, str))
+    if place is None:
         return None
-    return (*numbers, of_type, key) if colon and all(map(isfinite, numbers)) else None
+    value, total, name = place
+    of_type, _, key = name.partition(":")
+    return value, total, of_type, key
 
 
 def _rows(database: Database, run: Run, shown: Sequence[Listed]) -> list[Row]:

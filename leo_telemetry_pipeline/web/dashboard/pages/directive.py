@@ -13,7 +13,7 @@ from typing import Any
 
 from leo_telemetry_pipeline.actions import directive_exports, directive_steps
 from leo_telemetry_pipeline.actions.directive_steps import DECISIONS
-from leo_telemetry_pipeline.store import directives, items
+from leo_telemetry_pipeline.store import directives, item_pages
 from leo_telemetry_pipeline.store.directives import Directive, DirectiveEvent
 from leo_telemetry_pipeline.store.items import Item
 from leo_telemetry_pipeline.store.server.database import Database
@@ -97,7 +97,7 @@ def read(database: Database, asked: Asked) -> DirectivePage:
         pieces(directive.title),
         tuple(sections_of(directive)),
         tuple(outcome_of(directive)),
-        tuple(items.with_ids(database, directive.item_ids)),
+        tuple(item_pages.with_ids(database, directive.item_ids)),
         tuple(reversed(directives.events(database, directive.id))),
         tuple(choices_of(directive)),
         tuple((form, means) for form, (means, _, _) in _FORMATS.items()),
