@@ -275,11 +275,11 @@ def _is_merged(span: TraceSpan) -> bool:
 
 def _without_execution(spans: list[TraceSpan], kept: list[TraceSpan]) -> list[str | None]:
     """Return the parent id of each span that is kept, past ``execution`` spans that have a parent."""
-    above = {(span.trace_id, span.span_id): span.parent_span_id for span in spans if _is_merged(span)}
+    above: dict[Any, str | None] = {(one.trace_id, one.span_id): one.parent_span_id for one in spans if _is_merged(one)}
     parents = []
     for span in kept:
         seen, parent = set(), span.parent_span_id
-        while above and (span.trace_id, parent) in above and parent not in seen:
+        while parent is not None and (span.trace_id, parent) in above and parent not in seen:
             seen.add(parent)
             parent = above[span.trace_id, parent]
         parents.append(parent)

@@ -5,6 +5,8 @@ Belongs here: the attribute ``leo.stored_span``, which otlp_writer writes, and r
 OTLP has ids of 16 digits, no duration apart from start and end, no open spans, and three kinds of status.
 """
 
+from typing import Any
+
 from leo_telemetry_pipeline.sources.otlp import conventions
 from leo_telemetry_pipeline.sources.rows import canonical_id, whole
 from leo_telemetry_pipeline.span import COLUMNS, InvalidSpan, Span
@@ -41,7 +43,7 @@ def restored(trace_id: str, start_ns: int, stored: object, attributes: dict) -> 
         raise InvalidSpan(f"{KEY} does not have the columns of a span") from None
 
 
-def _column(name: str, value: object):
+def _column(name: str, value: object) -> Any:
     if name in _IDS:
         return canonical_id(value, name)
     if name in _NUMBERS:
