@@ -55,7 +55,6 @@ class Client:
 
         path, _, query = path.partition("?")
         sent = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
-        path, _, query = path.partition("?")
         scope = {
             "type": "http",
             "method": method,
