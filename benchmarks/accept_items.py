@@ -24,7 +24,7 @@ LINE = "16.3"
 
 def parts(full: bool) -> list[str]:  # noqa: ARG001  # the interface of a trial
     """Return the names of the parts."""
-    return ["orders", "at once", "findings", "square wave"]
+    return ["findings", "at once", "square wave", "orders"]
 
 
 def run(part: str, seed: int, full: bool) -> Iterator[Figure]:

@@ -40,20 +40,21 @@ SELECT n, CASE WHEN n %% {WHOLE} < {PARTS} THEN 'gate+host' ELSE 'gate' END AS o
        CASE WHEN n %% {WHOLE} < {PARTS}
             THEN 'G' || (n / {HOSTS * WHOLE} * {WHOLE} + {PARTS}) || ':web-' || n %% {HOSTS * WHOLE}
             ELSE 'G' || n END AS of_key,
-       n %% {SLOW_EVERY} = {PARTS} AS is_slow, exp(4 + 9 * {generate._number("n", 1)} / 2147483648.0) AS p50_ms
+       n %% {SLOW_EVERY} = {PARTS} AS is_slow, exp(4 + 9 * {generate.random("n", 1)}) AS p50_ms
 FROM generate_series(0, %(dimensions)s - 1) AS n
 """
 _HISTORY = f"""
 INSERT INTO duration_histograms (day, dimension_type, dimension_key, project, count, sum_ms, min_ms, max_ms, buckets,
                                  counts, p50_ms, center, tail)
 SELECT %(first)s::date + day, of_type, of_key, '', 20, 20 * ms, ms / 2, 2 * ms,
-       (SELECT array_agg(ceil(ln(ms) / ln({GAMMA}))::integer + 6 * step ORDER BY step)
+       (SELECT array_agg(ceil(ln(ms) / ln({GAMMA}::float8))::integer + 6 * step ORDER BY step)
         FROM generate_series(-10, 9) AS step),
        array_fill(1::bigint, ARRAY[20]), ms, ln(ms), ln(ms) + 0.3
 FROM (
-    SELECT *, p50_ms * exp(0.1 * ({generate._number("n * 97 + day", 2)} / 2147483648.0 - 0.5))
-              * CASE WHEN is_slow AND day >= {DAYS - SLOW_DAYS} THEN 1.8 ELSE 1 END AS ms
+    SELECT *, p50_ms * exp(0.1::float8 * ({generate.random("n * 97 + day", 2)} - 0.5))
+              * CASE WHEN is_slow AND day >= {DAYS - SLOW_DAYS} THEN 1.8::float8 ELSE 1 END AS ms
     FROM ({_NAMED}) AS named CROSS JOIN generate_series(0, {DAYS - 1}) AS day
+    OFFSET 0  -- Computes each time once.
 ) AS daily
 """
 _RESULTS = f"""
@@ -63,7 +64,7 @@ INSERT INTO dimension_p50 (run_id, dimension_type, dimension_key, sample_count, 
 SELECT %(run_id)s::uuid, of_type, of_key, 140, ms, 1.3 * ms, 1.4 * ms, 1.5 * ms, 140 * ms, 'histogram', ms, p50_ms,
        'learned', 1.15, 10, CASE WHEN is_slow THEN 'bottleneck' ELSE 'ok' END,
        CASE WHEN is_slow THEN %(onset)s::date END, 1, %(learned)s
-FROM (SELECT *, p50_ms * CASE WHEN is_slow THEN 1.8 ELSE 1 END AS ms FROM ({_NAMED}) AS named) AS judged
+FROM (SELECT *, p50_ms * CASE WHEN is_slow THEN 1.8::float8 ELSE 1 END AS ms FROM ({_NAMED}) AS named) AS judged
 """
 
 
@@ -117,7 +118,7 @@ def fill(connection: Database, window: Window, count: int) -> None:
         cursor.execute(
             "SELECT dimension_key, observed_p50_ms, baseline_p50_ms FROM dimension_p50 WHERE outcome = 'bottleneck'"
         )
-        slow = [_bottleneck(*row[:3], onset.isoformat()) for row in cursor.fetchall()]
+        slow = [_bottleneck(key, *p50s, onset.isoformat()) for key, *p50s in cursor.fetchall()]
         items = execute_values(
             cursor,
             "INSERT INTO continuous_improvements (fingerprint, title, description, source_detail) VALUES %s"

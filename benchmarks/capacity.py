@@ -82,12 +82,12 @@ def need(team: Team, storing: Storing, counting: Counting) -> Need:
     disk_tb = team.spans_per_day * KEPT_DAYS * storing.bytes_per_span / 1e12
     history_gb = team.dimensions * 365 * counting.bytes_per_dimension_day / 1e9
     of_workers = {
-        "a worker's disk": disk_tb / MACHINE_TB,
-        "a worker's cores": worker_cores / MACHINE_CORES,
-        "counting on workers": worker_hours / COUNTING_HOURS,
+        "disk of the workers": disk_tb / MACHINE_TB,
+        "cores of the workers": worker_cores / MACHINE_CORES,
+        "counting on the workers": worker_hours / COUNTING_HOURS,
     }
     of_coordinator = {
-        "the coordinator's cores": coordinator_cores / MACHINE_CORES,
+        "cores of the coordinator": coordinator_cores / MACHINE_CORES,
         "counting on the coordinator": coordinator_hours / COUNTING_HOURS,
     }
     together = max(
@@ -137,7 +137,7 @@ def rendered(needs: Sequence[Need]) -> str:
         ("coordinator, counting one day", [_time(one.coordinator_hours * 3600) for one in needs]),
         ("all workers, counting one day", [_time(one.worker_hours * 3600) for one in needs]),
         ("database", [f"Citus with {one.workers} workers" if one.workers else "one machine" for one in needs]),
-        ("full first", [f"{one.first[0]}: {one.first[1]:.1%}" for one in needs]),
+        ("full first", [f"{one.first[0]}: {_share(one.first[1])}" for one in needs]),
     ]
     (head, heads), *others = rows
     lines = [f"| {head} | {' | '.join(heads)} |", "|---|" + "---:|" * len(needs)]
@@ -167,6 +167,10 @@ def _times(value: float, base: float) -> str:
 
 def _amount(cores: float) -> str:
     return f"{max(0.01, cores):.2f}" if cores < 10 else f"{cores:.0f}"
+
+
+def _share(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.01 else "under 1%"
 
 
 def _size(size: float) -> str:

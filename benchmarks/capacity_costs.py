@@ -63,17 +63,15 @@ def storing(cluster: Cluster) -> Storing:
         spans.store(db, rows)
         with db.transaction() as cursor:
             cursor.execute("TRUNCATE workflow_trace_log")
+        empty = _span_bytes(db)
         bodies = [body(sent) for sent in requests]
         reading = _cpu(lambda: [otlp.read_protobuf(sent, policy=policy) for sent in bodies])
         before = nodes.cpu()
         sending = _cpu(lambda: [spans.store(db, sent) for sent in requests])
         servers = nodes.cpu().since(before)
-        with db.transaction() as cursor:
-            size = distributed.size_function(cursor)
-            cursor.execute(f"SELECT sum({size}(relid)) FROM pg_partition_tree('workflow_trace_log') WHERE isleaf")
-            [(stored,)] = cursor.fetchall()
+        stored = _span_bytes(db) - empty
     return Storing(
-        bytes_per_span=float(stored) / _STORED,
+        bytes_per_span=stored / _STORED,
         receiver_us=(reading + sending) / _STORED * 1e6,
         coordinator_us=servers.coordinator / _STORED * 1e6,
         workers_us=servers.workers / _STORED * 1e6,
@@ -96,6 +94,14 @@ def counting(cluster: Cluster, count: int, dimensions: int, days: int, *, in_mem
             used = nodes.cpu().since(before)
         [(made,)] = db.rows("SELECT count(DISTINCT (dimension_type, dimension_key)) FROM duration_histograms")
     return Counting(count, made, days, used.coordinator, used.workers, size)
+
+
+def _span_bytes(db: Database) -> float:
+    with db.transaction() as cursor:
+        size = distributed.size_function(cursor)
+        cursor.execute(f"SELECT sum({size}(relid)) FROM pg_partition_tree('workflow_trace_log') WHERE isleaf")
+        [(stored,)] = cursor.fetchall()
+    return float(stored)
 
 
 def _history_bytes(db: Database) -> float:

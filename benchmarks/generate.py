@@ -39,7 +39,8 @@ def _number(of: str, stream: int) -> str:
     return f"(hashint8extended({of}, {SEED + stream}) & 2147483647)"
 
 
-def _random(of: str, stream: int) -> str:
+def random(of: str, stream: int) -> str:
+    """Return SQL for a random number between 0 and 1 per value of ``of``."""
     return f"(({_number(of, stream)} + 0.5::float8) / 2147483648::float8)"
 
 
@@ -61,11 +62,11 @@ SELECT md5('trace' || trace)::uuid, md5('span' || n)::uuid, CASE WHEN place > 0 
 FROM (
     SELECT *,
            -- Children start within the first minutes of their handoff; no trace crosses midnight.
-           %(from_ms)s + (%(length_ms)s * (0.99::float8 * {_random("trace", 3)}
-                          + CASE WHEN place > 0 THEN 0.005::float8 * {_random("n", 4)} ELSE 0 END))::bigint AS start_ms,
+           %(from_ms)s + (%(length_ms)s * (0.99::float8 * {random("trace", 3)}
+                          + CASE WHEN place > 0 THEN 0.005::float8 * {random("n", 4)} ELSE 0 END))::bigint AS start_ms,
            -- Log-normal around a median per name, from half a second to four minutes.
-           exp(6.2::float8 + 6.2::float8 * {_random("name", 5)}
-               + 0.4::float8 * sqrt(-2 * ln({_random("n", 6)})) * cos(2 * pi() * {_random("n", 7)}))::bigint AS took_ms
+           exp(6.2::float8 + 6.2::float8 * {random("name", 5)}
+               + 0.4::float8 * sqrt(-2 * ln({random("n", 6)})) * cos(2 * pi() * {random("n", 7)}))::bigint AS took_ms
     FROM (
         SELECT n, trace, place, kind AS span_type, {_number("n", 8)} % names AS name
         FROM (

@@ -74,7 +74,13 @@ class Browser:
         assert answer.status == 303, answer.text
         return self.page(answer.headers["location"])
 
+    def raw(self, path: str, **headers: str) -> Answer:
+        """Return a page as its bytes."""
+        return self._answer("GET", path, b"", headers)
+
+    def _answer(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        return asyncio.run(self._client.ask(method, path, [body], **{"host": HOST, **headers}))
+
     def _ask(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Shown:
-        named = {"host": HOST, **headers}
-        answer: Answer = asyncio.run(self._client.ask(method, path, [body], **named))
+        answer = self._answer(method, path, body, headers)
         return Shown(answer.status, answer.headers, answer.body.decode())

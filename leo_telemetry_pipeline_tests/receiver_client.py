@@ -53,7 +53,9 @@ class Client:
             else:
                 answer.body += message["body"]
 
+        path, _, query = path.partition("?")
         sent = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
+        path, _, query = path.partition("?")
         scope = {
             "type": "http",
             "method": method,

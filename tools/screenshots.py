@@ -8,7 +8,6 @@ import json
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -92,9 +91,9 @@ def _bottlenecks(page: Page, address: str) -> None:
 
 def _dashboard(page: Page, address: str) -> None:
     """Take a screenshot of every page of the dashboard, about the demo's worst finding."""
-    asked = urllib.request.Request(f"{address}/api/v1/overview")
-    with urllib.request.urlopen(asked, timeout=browser.PATIENCE_S) as answer:
-        cause = json.load(answer)["causes"][0]
+    page.open(f"{address}/readyz")
+    page.until("location.pathname === '/readyz'")
+    cause = json.loads(page.run("fetch('/api/v1/overview').then((answer) => answer.text())"))["causes"][0]
     paths = {
         "": "/",
         "-dimensions": "/dimensions",

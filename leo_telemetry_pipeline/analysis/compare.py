@@ -261,8 +261,7 @@ def _borrowed(own: _Percentile, other: _Percentile, of: Side) -> _Percentile:
 
 def _autocorrelated(of: _Percentile, side: Side, days: int, memory: float) -> _Percentile:
     """Correct error and degrees of freedom of a percentile of ``days`` days, in rows that may be whole weekdays."""
-    rows = len(side.days)
-    if rows == 1:
+    if (rows := len(side.days)) == 1:
         return of
     # Autocorrelated days differ less from each other than from the level that they are drawn from.
     seen = 1 - (noise.variance_factor(rows, memory) - 1) / (rows - 1)

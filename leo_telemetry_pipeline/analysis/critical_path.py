@@ -279,7 +279,7 @@ def _without_execution(spans: list[TraceSpan], kept: list[TraceSpan]) -> list[st
     parents = []
     for span in kept:
         seen, parent = set(), span.parent_span_id
-        while above and (span.trace_id, parent) in above and parent not in seen:
+        while parent is not None and (span.trace_id, parent) in above and parent not in seen:
             seen.add(parent)
             parent = above[span.trace_id, parent]
         parents.append(parent)

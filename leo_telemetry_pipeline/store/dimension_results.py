@@ -174,7 +174,7 @@ def listed(
         WHERE run_id = %(run_id)s::uuid
           AND (%(of_type)s = '' OR dimension_type = %(of_type)s)
           AND (%(outcome)s = '' OR outcome = %(outcome)s)
-          AND position(lower(%(text)s) IN lower(dimension_type || ':' || dimension_key)) > 0
+          AND (%(text)s = '' OR position(lower(%(text)s) IN lower(dimension_type || ':' || dimension_key)) > 0)
           AND (%(after)s::text[] IS NULL OR (-sort_value, -sum_ms, dimension_type, dimension_key)
                > (-(%(after)s::text[])[1]::float8, -(%(after)s::text[])[2]::float8,
                   (%(after)s::text[])[3], (%(after)s::text[])[4]))
@@ -212,13 +212,23 @@ def types(database: Database, run_id: str) -> list[str]:
 
 
 def parts(database: Database, run_id: str, dimension: Dimension, of_types: Sequence[str]) -> list[DimensionResult]:
-    """Return the results of a run among ``of_types`` whose key begins or ends with that of a dimension and a colon."""
+    """Return the results of a run that may be parts of a dimension, among ``of_types``.
+
+    Keys begin with that of the dimension in types such as ``gate+host`` for ``gate``, and end with it in others.
+    """
+    columns = f"SELECT {_P50}, {', '.join(_JUDGED)} FROM dimension_p50 WHERE run_id = %(run_id)s::uuid"
+    by_name = [name for name in of_types if name.startswith(f"{dimension[0]}+")]
     rows = database.rows(
-        f"SELECT {_P50}, {', '.join(_JUDGED)} FROM dimension_p50"
-        " WHERE run_id = %(run_id)s::uuid AND dimension_type = ANY(%(types)s)"
-        " AND (starts_with(dimension_key, %(key)s || ':')"
-        " OR right(dimension_key, length(%(key)s) + 1) = ':' || %(key)s)",
-        {"run_id": run_id, "types": list(of_types), "key": dimension[1]},
+        # Not OR, so that an index finds the prefix where the collation allows that.
+        f"{columns} AND dimension_type = ANY(%(by_name)s) AND starts_with(dimension_key, %(key)s || ':')"
+        f" UNION ALL {columns} AND dimension_type = ANY(%(by_value)s)"
+        " AND right(dimension_key, length(%(key)s) + 1) = ':' || %(key)s",
+        {
+            "run_id": run_id,
+            "by_name": by_name,
+            "by_value": sorted({*of_types} - {*by_name}),
+            "key": dimension[1],
+        },
     )
     return [_result(*row) for row in rows]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg2.extensions
 
+from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.server.database import Database
 
@@ -64,6 +65,12 @@ _COLUMNS = ", ".join(
 
 # An output holds every bottleneck of its run.
 _WITHOUT_OUTPUT = _COLUMNS.replace("output_ref", "NULL::jsonb")
+
+
+_LAST = (
+    "WHERE status = 'SUCCEEDED' AND scope_type = %s AND scope_id = %s"
+    " ORDER BY window_end DESC NULLS LAST, finished_at DESC NULLS LAST LIMIT 1"
+)
 
 
 def enqueue(
@@ -211,12 +218,7 @@ def waiting(database: Database) -> list[Run]:
 
 def last_succeeded(database: Database, project: str | None = None) -> Run | None:
     """Return the last SUCCEEDED run of a scope."""
-    return _first(
-        database,
-        "WHERE status = 'SUCCEEDED' AND scope_type = %s AND scope_id = %s"
-        " ORDER BY window_end DESC NULLS LAST, finished_at DESC NULLS LAST LIMIT 1",
-        ("ALL" if project is None else "PROJECT", project or ""),
-    )
+    return _first(database, _LAST, _scope(project))
 
 
 def last_succeeded_id(database: Database) -> str | None:
@@ -227,6 +229,23 @@ def last_succeeded_id(database: Database) -> str | None:
         " ORDER BY window_end DESC NULLS LAST, finished_at DESC NULLS LAST LIMIT 1"
     )
     return rows[0][0] if rows else None
+
+
+def last_about(database: Database, project: str | None = None, dimension: Dimension = ("", "")) -> Run | None:
+    """Return the last SUCCEEDED run of a scope, whose ``output_ref`` has only one dimension and the number of all.
+
+    That of a run with thousands of bottlenecks takes longer to read than everything else on a page.
+    """
+    about = """jsonb_build_object(
+        'dimensions_evaluated', output_ref->'dimensions_evaluated',
+        'bottlenecks', jsonb_path_query_array(
+            output_ref, '$.bottlenecks[*] ? (@.dimension_type == $type && @.dimension_key == $key)',
+            jsonb_build_object('type', %s::text, 'key', %s::text)))"""
+    rows = database.rows(
+        f"SELECT {_COLUMNS.replace('output_ref', about)} FROM telemetry_analysis_runs {_LAST}",
+        (*dimension, *_scope(project)),
+    )
+    return Run(*rows[0]) if rows else None
 
 
 def ended_since(database: Database, seconds: int) -> list[Run]:
@@ -262,6 +281,10 @@ def fence(cursor: psycopg2.extensions.cursor, run_id: str, dagster_run_id: str) 
 
 def no_fence(_cursor: psycopg2.extensions.cursor) -> None:
     """Fence of an analysis without a row: do nothing."""
+
+
+def _scope(project: str | None) -> tuple[str, str]:
+    return "ALL" if project is None else "PROJECT", project or ""
 
 
 def _one(cursor: psycopg2.extensions.cursor) -> Any:

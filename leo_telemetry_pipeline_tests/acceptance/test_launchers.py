@@ -164,12 +164,11 @@ def loop(home: Path, elsewhere: Elsewhere, start: Start, db: Database) -> Loop:
     workspace = folder / "workspace.yaml"
     location = block(DEPLOYMENT, "yaml", "grpc_server")
     workspace.write_text(location.replace("code.example", "127.0.0.1").replace("4000", port))
-    variables = {**elsewhere.variables, "DAGSTER_HOME": str(folder)}
     serve = command(DEPLOYMENT, "dagster api grpc ").replace("4000", port).replace("0.0.0.0", "127.0.0.1")
-    code = start(serve, "code", variables)
+    code = start(serve, "code", elsewhere.variables)
     until(lambda: "Started Dagster code server" in code.said(), "the code server is up", by=code)
     daemon = command(DEPLOYMENT, "dagster-daemon ").replace(workspace.name, str(workspace))
-    return Loop(home, start(daemon, "daemon", variables), db)
+    return Loop(home, start(daemon, "daemon", {**elsewhere.variables, "DAGSTER_HOME": str(folder)}), db)
 
 
 def test_an_analysis_is_executed_elsewhere_and_again_if_its_machine_is_lost(elsewhere: Elsewhere, loop: Loop):

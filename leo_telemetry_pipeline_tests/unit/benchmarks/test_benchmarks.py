@@ -160,10 +160,11 @@ def test_capacity_grows_with_the_team_until_it_needs_a_cluster() -> None:
     assert large.history_gb == pytest.approx(20_000 * 365 * 1000 / 1e9)
     # 200,000,000 spans at 5 µs of the coordinator and 10 µs of the workers.
     assert (large.coordinator_hours, large.worker_hours) == (pytest.approx(1000 / 3600), pytest.approx(2000 / 3600))
-    assert large.first == ("a worker's disk", pytest.approx(9 / 4 / 3))
+    assert large.first == ("disk of the workers", pytest.approx(9 / 4 / 3))
     lines = capacity.rendered([small, large]).splitlines()
     assert {line.count("|") for line in lines} == {lines[0].count("|")}
     assert "| database | one machine | Citus with 3 workers |" in lines
+    assert "| full first | disk of the workers: under 1% | disk of the workers: 75% |" in lines
 
 
 def test_the_coordinator_limits_how_many_people_a_cluster_can_have() -> None:

@@ -159,7 +159,7 @@ class DimensionPage:
 def read(database: Database, asked: Asked) -> DimensionPage:
     """Read one dimension, in the last analysis of all projects or of one."""
     dimension, project = _parsed(asked.query.get("name", "")), asked.query.get("project") or None
-    run = runs.last_succeeded(database, project)
+    run = runs.last_about(database, project, dimension)
     if run is None or run.window_end is None:
         raise Missing(f"No analysis{_in(project)} has succeeded yet. Run one now: {_command(project)}")
     result = dimension_results.of_dimension(database, run.run_id, *dimension)

@@ -7,6 +7,7 @@ the page (dimension), charts (dimension_charts).
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import lru_cache
 
 import numpy as np
 
@@ -84,8 +85,9 @@ class History:
 
     def changes(self) -> tuple[LevelChange, ...]:
         """Return the changes of the P50."""
-        [changes] = trends.p50_changes(self.found, self.start, self.found.count.shape[1])
-        return tuple(map(_change, changes))
+        return _changes(
+            self.start, *(of.tobytes() for of in (self.found.p50_ms, self.found.count, self.found.fine_count))
+        )
 
     def part(self, first: date, end: date) -> Side | None:
         """Return the days from ``first`` to before ``end``, None without spans."""
@@ -136,6 +138,16 @@ def _day(found: Daily, place: int, day: date) -> Day:
     if not spans:
         return Day(day, 0, None, None)
     return Day(day, spans, float(found.p50_ms[0, place]), float(found.p90_ms[0, place]))
+
+
+# Finding changes takes as long as everything else on the page, and open pages ask again whenever anything changes.
+@lru_cache(maxsize=1000)
+def _changes(start: date, p50_ms: bytes, count: bytes, fine_count: bytes) -> tuple[LevelChange, ...]:
+    p50s = np.frombuffer(p50_ms)[None]
+    counts, fine = (np.frombuffer(of, np.int64)[None] for of in (count, fine_count))
+    of_p50s = Daily(counts, p50s, p50s, p50s, p50s, p50s, fine)
+    [changes] = trends.p50_changes(of_p50s, start, counts.shape[1])
+    return tuple(map(_change, changes))
 
 
 def _change(one: ChangePoint) -> LevelChange:

@@ -27,7 +27,7 @@ QUERY = {
     "after": "Where the list continues: next_page of the page before",
 }
 # Days of the charts.
-DAYS = 42
+DAYS = 28
 WEEK_DAYS = 7
 # Outcome of each filter, and what people see.
 FILTERS = {"": ("", "all"), "slow": ("bottleneck", "slow"), "mix": ("mix", "other work than before")}
@@ -88,7 +88,7 @@ class DimensionsPage:
 def read(database: Database, asked: Asked) -> DimensionsPage:
     """Read a part of the list of all dimensions."""
     wanted = selection(asked.query)
-    run = runs.last_succeeded(database, wanted.project or None)
+    run = runs.last_about(database, wanted.project or None)
     if run is None:
         return DimensionsPage(wanted)
     found = dimension_results.listed(

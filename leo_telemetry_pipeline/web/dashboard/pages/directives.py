@@ -42,7 +42,7 @@ def read(database: Database, asked: Asked) -> Directives:
         state = ""
     place = listing.parsed(asked.query.get("after", ""), (listing.truth, listing.moment, str))
     found = directives.after(
-        database, place and DirectivePlace(*place), listing.SIZE + 1, statuses=FILTERS[state], text=text
+        database, DirectivePlace(*place) if place else None, listing.SIZE + 1, statuses=FILTERS[state], text=text
     )
     part = listing.cut(found, _place)
     return Directives(part.rows, part.place, state, text, tuple(FILTERS), place is None, version.read(database))

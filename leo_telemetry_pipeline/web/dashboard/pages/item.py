@@ -3,7 +3,7 @@
 Belongs here: the model of the page and its step. Does not: which steps are possible (actions.item_decisions).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -199,7 +199,7 @@ def effects_of(events: Sequence[Event]) -> list[Effected]:
     return found
 
 
-def _with_interval(numbers: dict[str, float], names: tuple[str, str, str], shown: Callable[[float], str]) -> str:
+def _with_interval(numbers: Mapping[str, float], names: tuple[str, str, str], shown: Callable[[float], str]) -> str:
     value, low, high = (shown(numbers[name]) if name in numbers else "" for name in names)
     return f"{value} ({low} to {high})" if value and low and high else value
 

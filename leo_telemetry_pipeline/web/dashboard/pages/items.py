@@ -57,7 +57,7 @@ def read(database: Database, asked: Asked) -> Items:
         state = ""
     place = listing.parsed(asked.query.get("after", ""), (listing.truth, listing.moment, identifier))
     found = item_pages.after(
-        database, place and ItemPlace(*place), listing.SIZE + 1, statuses=FILTERS[state], text=text
+        database, ItemPlace(*place) if place else None, listing.SIZE + 1, statuses=FILTERS[state], text=text
     )
     part = listing.cut(found, _place)
     works = directives.of_items(database, [item.id for item in part.rows])
