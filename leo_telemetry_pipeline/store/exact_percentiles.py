@@ -9,6 +9,7 @@ from leo_telemetry_pipeline.dimension import OTHER_KEYS
 from leo_telemetry_pipeline.store import folded_names
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimensions import OBSERVED, observations, to_pool
+from leo_telemetry_pipeline.store.history.histograms import by_hashes
 from leo_telemetry_pipeline.store.server.database import Database
 
 
@@ -30,10 +31,13 @@ def _measured(
     database: Database, window: Window, types: Sequence[str], seen: Sequence[str], kept: Sequence[str] | None
 ) -> list[tuple]:
     sql, parameters = observations(types, seen, folded_names.of(database))
-    return database.rows(
-        PERCENTILES.format(observations=sql),
-        parameters | window.parameters() | {"kept": None if kept is None else list(kept)},
-    )
+    with database.transaction() as cursor:
+        by_hashes(cursor)
+        cursor.execute(
+            PERCENTILES.format(observations=sql),
+            parameters | window.parameters() | {"kept": None if kept is None else list(kept)},
+        )
+        return cursor.fetchall()
 
 
 # Times are collected per dimension before they are sorted: the workers of a cluster then send one row per dimension

@@ -105,7 +105,7 @@ CENTER, TAIL = (_MEAN_LOG.format(*ranks) for ranks in (CENTRAL, SLOWEST))
 
 
 def by_hashes(cursor: psycopg2.extensions.cursor) -> None:
-    """Disable sorting for the rest of a transaction, so that COUNTED is grouped by hashing.
+    """Disable sorting for the rest of a transaction, so that spans are grouped by hashing.
 
     The planner overestimates the lookup of handoffs so much that sorting and hashing appear to cost the same.
     """
