@@ -12,7 +12,7 @@ from leo_telemetry_pipeline.actions import alerts, operations, slow_spans
 from leo_telemetry_pipeline.actions.alerts import Health, Policy, Slow
 from leo_telemetry_pipeline.actions.slow_spans import Told
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import items, outbox, runs, spans
+from leo_telemetry_pipeline.store import item_pages, items, outbox, runs, spans
 from leo_telemetry_pipeline.store.items import Item
 from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline.store.server.database import Database
@@ -49,7 +49,7 @@ def write(database: Database, settings: Settings, now: datetime) -> int:
     analysed = last.finished_at if last else None
     if alerts.digest_is_due(now, settings.alert_digest, outbox.last_digest(database), analysed):
         assert last is not None
-        newest = items.newest_ratios(database)
+        newest = item_pages.newest_ratios(database)
         slow = [_slow(one, newest.get(one.id)) for one in items.all_items(database) if one.is_active]
         digest = alerts.digest(slow, last.window.end, f"{now:%Y-%m-%d}", policy(settings))
         due += [digest] if digest else []

@@ -1,4 +1,4 @@
-"""Improvement items as pages show them: a page of a list at a time, some by their ids, and who works on them.
+"""Improvement items as people see them: a page of a list, some by their ids, who works on them, how slow they are now.
 
 Belongs here: these queries. Does not: single items and their transitions (items).
 """
@@ -67,3 +67,13 @@ def last_people(database: Database, item_ids: Iterable[str]) -> dict[str, str]:
         (list(item_ids),),
     )
     return {item_id: actor for item_id, actor in rows if actor != SYSTEM}
+
+
+def newest_ratios(database: Database) -> dict[str, float]:
+    """Return the ratio of each active item's newest occurrence in its present episode, by item id."""
+    sql = (
+        "SELECT DISTINCT ON (i.id) i.id::text, o.ratio FROM continuous_improvements AS i"
+        " JOIN item_occurrences AS o ON o.item_id = i.id AND o.episode = i.episode"
+        " WHERE i.status = ANY(%s) AND o.ratio IS NOT NULL ORDER BY i.id, o.window_end DESC"
+    )
+    return dict(database.rows(sql, (list(ACTIVE),)))

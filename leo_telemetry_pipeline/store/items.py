@@ -213,16 +213,6 @@ def streaks(database: Database, project: str | None) -> dict[str, Streak]:
     return {item_id: Streak(*seen) for item_id, *seen in rows}
 
 
-def newest_ratios(database: Database) -> dict[str, float]:
-    """Return the ratio of each active item's newest occurrence in its present episode, by item id."""
-    sql = (
-        "SELECT DISTINCT ON (i.id) i.id::text, o.ratio FROM continuous_improvements AS i"
-        " JOIN item_occurrences AS o ON o.item_id = i.id AND o.episode = i.episode"
-        " WHERE i.status = ANY(%s) AND o.ratio IS NOT NULL ORDER BY i.id, o.window_end DESC"
-    )
-    return dict(database.rows(sql, (list(ACTIVE),)))
-
-
 def events(database: Database, item_id: str) -> list[Event]:
     """Return the transitions of an item, oldest first."""
     rows = database.rows(

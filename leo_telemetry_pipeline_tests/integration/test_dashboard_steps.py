@@ -370,10 +370,7 @@ def test_other_thresholds_are_shown_on_past_days_before_they_are_set(dashboard: 
 
 
 def history(db: Database) -> None:
-    """Store twenty counted days, of which the last ten are slow, under a configured threshold of 200 ms.
-
-    The weeks up to each of the last seven days have more slow spans than fast ones.
-    """
+    """Store twenty counted days, the last ten slow, with a threshold of 200 ms: medians of seven weeks are over it."""
     for days_ago in range(1, 21):
         ms = 1000 if days_ago <= 10 else 100
         insert(db, spans_of("gate", "SLOW", [ms] * 10, at=midnight(days_ago) + timedelta(hours=12)))
