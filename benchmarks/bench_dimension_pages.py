@@ -118,7 +118,7 @@ def fill(connection: Database, window: Window, count: int) -> None:
         cursor.execute(
             "SELECT dimension_key, observed_p50_ms, baseline_p50_ms FROM dimension_p50 WHERE outcome = 'bottleneck'"
         )
-        slow = [_bottleneck(key, *p50s, onset.isoformat()) for key, *p50s in cursor.fetchall()]
+        slow = [_bottleneck(key, seen, normal, onset.isoformat()) for key, seen, normal in cursor.fetchall()]
         items = execute_values(
             cursor,
             "INSERT INTO continuous_improvements (fingerprint, title, description, source_detail) VALUES %s"
