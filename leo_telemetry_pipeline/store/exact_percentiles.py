@@ -1,6 +1,6 @@
 """Exact percentiles of each dimension over a window, computed by PostgreSQL.
 
-Belongs here: ``percentile_cont``, which interpolates linearly. Does not: the same from history (history.buckets).
+Belongs here: ``percentile_cont``, which interpolates linearly. Does not: the same from histograms.
 """
 
 from collections.abc import Sequence
