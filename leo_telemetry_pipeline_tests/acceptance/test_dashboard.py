@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
 from playwright.sync_api import Browser, expect
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
 from benchmarks import browser
 from leo_telemetry_pipeline.store import runs
@@ -21,6 +29,13 @@ pytestmark = sees_processes
 # Of pages that differ only in what they are about, so many are visited.
 EACH = 2
 PATIENCE_MS = PATIENCE_S * 1000
+# What the document promises: no failure of ours, and no answer that it does not describe.
+PROMISES = [
+    not_a_server_error,
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+]
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +131,18 @@ def test_an_analysis_shows_as_queued_and_then_as_done_without_a_reload(tab: Tab,
     expect(main).not_to_have_attribute("data-version", before or "", timeout=PATIENCE_MS)
     expect(tab.page.locator(".causes tbody tr")).not_to_have_count(0)
     assert tab.wrong == []
+
+
+def test_the_api_answers_as_its_document_says(served: Served):
+    """Lost: a script that meets an error, or an answer for which its author could not prepare."""
+    described = schemathesis.openapi.from_url(f"http://127.0.0.1:{served.port}/api/v1/openapi.json")
+    operations = [found.ok() for found in described.get_all_operations()]
+    assert len(operations) > 12
+    for operation in operations:
+
+        @given(case=operation.as_strategy())
+        @settings(max_examples=20, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        def answers(case: schemathesis.Case) -> None:
+            case.call_and_validate(checks=PROMISES)
+
+        answers()
