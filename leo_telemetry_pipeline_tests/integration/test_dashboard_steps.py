@@ -27,7 +27,6 @@ from leo_telemetry_pipeline_tests.builders import (
     execute,
     insert,
     midnight,
-    new_id,
     queued,
     running,
     spans_of,
@@ -41,6 +40,8 @@ from leo_telemetry_pipeline_tests.hostile_names import HOSTILE
 ORIGIN = f"http://{HOST}"
 SIGNED = {"by": "ada", "reason": "because"}
 NAMES = [name for name in HOSTILE if name.strip() and "\x00" not in name and "\ud800" not in name]
+
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture
@@ -105,11 +106,11 @@ def test_a_page_without_data_says_what_to_do(dashboard: Browser, path: str, says
 @pytest.mark.parametrize(
     "path",
     [
-        f"/items/{new_id()}",
+        f"/items/{UNKNOWN}",
         "/items/none",
         "/directives/SD-NONE-001",
-        f"/directives/{new_id()}/export",
-        f"/runs/{new_id()}",
+        f"/directives/{UNKNOWN}/export",
+        f"/runs/{UNKNOWN}",
         "/runs/none",
         "/threshold",
     ],
