@@ -105,6 +105,7 @@ def _dashboard(page: Page, address: str) -> None:
         "-directive": f"/directives/{cause['work']['sd_key']}",
         "-runs": "/runs",
         "-thresholds": "/thresholds",
+        "-threshold": f"/threshold?{urlencode({'name': cause['name']})}",
     }
     page.resize(*_DASHBOARD)
     for name, path in paths.items():
