@@ -268,7 +268,7 @@ def test_dev_runs_the_receiver_and_ends_with_it(made_home: Path):
     ui, otlp = free_port(), free_port()
     with processes.started(made_home, "dev", "--port", str(ui), "--otlp-port", str(otlp)) as dev:
         until(lambda: healthy(otlp) and processes.serves(ui), "UI and receiver answer", by=dev)
-        assert f"http://127.0.0.1:{ui} " in dev.said()
+        assert f"http://127.0.0.1:{ui}," in dev.said()
         assert f"http://127.0.0.1:{otlp}/v1/traces" in dev.said()
         served = Served(made_home, otlp, dev)
         with closing(served.connection):

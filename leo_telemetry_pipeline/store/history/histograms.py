@@ -71,7 +71,7 @@ FROM (
     GROUP BY 1, 2, 3, 4
 ) AS summed CROSS JOIN LATERAL (
     SELECT array_agg(bucket ORDER BY bucket) AS buckets, array_agg(n ORDER BY bucket) AS counts
-    FROM (SELECT bucket, count(*) AS n FROM unnest(of_spans) AS bucket GROUP BY 1) AS b
+    FROM (SELECT of_span AS bucket, count(*) AS n FROM unnest(of_spans) AS of_span GROUP BY 1) AS b
 ) AS sorted
 """
 MOST_IN_MEMORY = 1_000_000
