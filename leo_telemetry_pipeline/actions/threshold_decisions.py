@@ -13,16 +13,20 @@ from leo_telemetry_pipeline.store.dimensions import GLOBAL, NAMED_ASSETS
 from leo_telemetry_pipeline.store.server.database import Database
 
 MOST_SAMPLES = 2_000_000_000
-_NAMES = {"baseline_p50_ms": "baseline P50 in ms", "multiplier": "multiplier", "min_samples": "number of samples"}
+_NAMES = {
+    "baseline_p50_ms": "The baseline P50 in ms",
+    "multiplier": "The multiplier",
+    "min_samples": "The number of samples",
+}
 
 
-def require_possible(values: Mapping[str, float]) -> None:
-    """Raise UserError unless values can be set."""
+def require_possible(values: Mapping[str, float], names: Mapping[str, str] = _NAMES) -> None:
+    """Raise UserError unless values can be set; ``names``: what the person who gave them calls them."""
     for name, value in values.items():
         if not value > 0 or not math.isfinite(value):
-            raise UserError(f"The {_NAMES[name]} is {shown(value)}: it must be greater than 0")
+            raise UserError(f"{names[name]} is {shown(value)}: it must be greater than 0")
         if name == "min_samples" and value > MOST_SAMPLES:
-            raise UserError(f"The {_NAMES[name]} is {value}: it must be at most {MOST_SAMPLES}")
+            raise UserError(f"{names[name]} is {value}: it must be at most {MOST_SAMPLES}")
 
 
 def require_dimension(dimension_type: str, key: str | None) -> None:

@@ -69,7 +69,7 @@ def set_(
     if not given:
         raise UserError("Nothing to set: give --baseline-p50-ms, --multiplier or --min-samples")
     # Before the database is opened, so that a wrong option is reported at once.
-    decisions.require_possible(given)
+    decisions.require_possible(given, {name: f"--{name.replace('_', '-')}" for name in given})
     decisions.require_dimension(dimension_type, key)
     with connected() as connection:
         result, warning = decisions.put(connection, dimension_type, key, given)
