@@ -35,7 +35,7 @@ def carry_over(connection) -> None:
     existing = [name for name in objects if exists(name)]
     kept = [name for name in existing if name.startswith("tables/")]
     apply(*(name for name in objects if name not in kept))
-    run_sql(schema_objects.text("item_life"))
+    run_sql(schema_objects.text("item_life") + schema_objects.text("signed_thresholds"))
     describe(*kept)
     if has < _CLOSED:
         for name in [*existing, *_partitions(), "tables/alembic_version"]:
