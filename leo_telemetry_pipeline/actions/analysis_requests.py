@@ -50,11 +50,16 @@ def answer(run_id: str | None, outcome: str, detail: str = "") -> str:
     return ANSWERS.get(outcome, f"Not queued: {detail}.").format(run=run_id)
 
 
+def unknown(run_id: str) -> UserError:
+    """Return the error about a run that does not exist."""
+    return UserError(f"There is no analysis run {run_id}: `leo-telemetry runs` lists them")
+
+
 def cancel(database: Database, run_id: str) -> str:
     """Cancel a queued or running analysis, and say so. Raises UserError."""
     was = runs.cancel(database, run_id)
     if was is None:
-        raise UserError(f"There is no analysis run {run_id}: `leo-telemetry runs` lists them")
+        raise unknown(run_id)
     if was in runs.FINAL:
         raise UserError(f"Analysis run {run_id} has ended as {was}: only a queued or running one can be cancelled")
     return f"Cancelled analysis {run_id}, which was {was}."

@@ -152,7 +152,7 @@ def show(run_id: str) -> None:
         run_store.reap(connection)
         run = run_store.get(connection, _uuid(run_id))
     if run is None:
-        raise UserError(f"There is no analysis run {run_id}: `leo-telemetry runs` lists them")
+        raise analysis_requests.unknown(run_id)
     text.as_json(asdict(run))
 
 

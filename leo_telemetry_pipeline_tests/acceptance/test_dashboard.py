@@ -10,6 +10,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from playwright.sync_api import Browser, expect
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -136,12 +137,18 @@ def test_an_analysis_shows_as_queued_and_then_as_done_without_a_reload(tab: Tab,
 def test_the_api_answers_as_its_document_says(served: Served):
     """Lost: a script that meets an error, or an answer for which its author could not prepare."""
     described = schemathesis.openapi.from_url(f"http://127.0.0.1:{served.port}/api/v1/openapi.json")
-    operations = [found.ok() for found in described.get_all_operations()]
+    operations = [found.ok() for found in described.get_all_operations() if isinstance(found, Ok)]
+    assert len(operations) == len(list(described.get_all_operations()))
     assert len(operations) > 12
     for operation in operations:
 
         @given(case=operation.as_strategy())
-        @settings(max_examples=20, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @settings(
+            max_examples=20,
+            deadline=None,
+            database=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        )
         def answers(case: schemathesis.Case) -> None:
             case.call_and_validate(checks=PROMISES)
 

@@ -97,7 +97,7 @@ def status_of(db: Database, item: Item) -> str:
     ],
 )
 def test_a_page_without_data_says_what_to_do(dashboard: Browser, path: str, says: str):
-    """Lost: whoever opens the dashboard on the first day sees empty tables, and does not know what is missing."""
+    """Lost: a new user sees empty tables on the first day, and does not know what is missing."""
     page = dashboard.page(path).text
     assert says in page
     assert "leo-telemetry" in page
@@ -324,7 +324,7 @@ def test_the_list_of_runs_is_read_in_parts(dashboard: Browser, db: Database):
 
 
 def test_hostile_names_are_shown_as_text(dashboard: Browser, db: Database):
-    """Lost: whoever names a step decides what the browsers of all others load and run."""
+    """Lost: a span's sender decides what the readers' browsers load and run."""
     for name in NAMES:
         shows_as_text(dashboard, db, name)
 

@@ -190,7 +190,7 @@ def test_a_project_has_pages_of_its_own(browser: Browser, db: Database):
 
 
 def test_hostile_names_are_text(browser: Browser, db: Database):
-    """Lost: whoever can name a span can run scripts in everybody's browser, or send them elsewhere."""
+    """Lost: a sender of spans runs scripts in every reader's browser, or sends readers elsewhere."""
     configure(db, "gate", None, 1, 2)
     at = midnight(1) + timedelta(hours=1)
     kept = [name.replace("\x00", "") for name in HOSTILE if name.strip("\x00 ") and "\ud800" not in name]

@@ -95,7 +95,7 @@ def test_operations_in_progress_and_a_waiting_analysis_are_shown(browser: Browse
 
 
 def test_hostile_names_are_text(browser: Browser, db: Database):
-    """Lost: whoever can name a span can run scripts in everybody's browser, or send them elsewhere."""
+    """Lost: a sender of spans runs scripts in every reader's browser, or sends readers elsewhere."""
     configure(db, "gate", None, 1, 2)
     for name in HOSTILE:
         if name.strip("\x00 ") and "\ud800" not in name:

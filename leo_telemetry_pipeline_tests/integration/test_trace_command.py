@@ -114,7 +114,7 @@ def test_a_file_that_cannot_be_written_is_one_line(db: Database, tmp_path: Path)
 
 
 def test_hostile_names_do_not_reach_the_terminal(db: Database):
-    """Lost: whoever sends spans writes into the terminals of those who read them."""
+    """Lost: a sender of spans writes escape sequences into the readers' terminals."""
     root = span("handoff", "\x1b[31mred\u202e", 1000, sd_id="\x1b]0;x\x07", project="\u2066p")
     names = [name for name in HOSTILE if name.isprintable() and name]
     below = [span("gate", name, 5, trace_id=root.trace_id, parent_span_id=root.span_id) for name in names]

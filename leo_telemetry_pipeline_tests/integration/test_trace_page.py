@@ -127,7 +127,7 @@ def test_what_runs_is_shown_before_its_root_has_ended(browser: Browser, db: Data
 
 
 def test_names_and_attributes_are_text(browser: Browser, db: Database):
-    """Lost: whoever sends spans runs scripts in the browsers of those who read them."""
+    """Lost: a sender of spans runs scripts in the readers' browsers."""
     names = [*HOSTILE, "<script>alert(1)</script>", "{{ 7 * 7 }}", '"><svg onload=alert(1)>']
     root = span("handoff", names[-3], 1000, sd_id=names[-3], project=names[-1])
     below = [

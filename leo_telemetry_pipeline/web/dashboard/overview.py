@@ -164,7 +164,7 @@ def by_cause(bottlenecks: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str
         else:
             members.setdefault(cause, []).append(name)
     named = {_name(one) for one in causes}
-    # A cause that is no bottleneck itself, such as a slow service, stands first among its members.
+    # If the cause is no bottleneck itself, such as a slow service, its worst member represents it.
     for one in bottlenecks:
         cause = one.get("cause") or _name(one)
         if cause not in named:

@@ -7,7 +7,7 @@ Belongs here: the registration of pages and of what people may do on them. Does 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from leo_telemetry_pipeline.actions.inert import in_a_line
@@ -16,6 +16,8 @@ from leo_telemetry_pipeline.errors import DatabaseAway, UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.web.dashboard.minutes import Minutes
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,18 @@ def signed(asked: Asked) -> tuple[str, str]:
     with refusals():
         require_person(by)
     return by, reason or "no reason given"
+
+
+def subject(database: Database, asked: Asked, get: Callable[[Database, str], T | None], what: str) -> T:
+    """Return what the id in the address names. Raises Missing."""
+    wanted = asked.path["id"]
+    try:
+        named = get(database, identifier(wanted))
+    except ValueError:
+        named = None
+    if named is None:
+        raise Missing(f"There is no {what} {wanted}: the list of {what}s shows all")
+    return named
 
 
 def identifier(text: str) -> str:

@@ -21,13 +21,12 @@ from leo_telemetry_pipeline.web.dashboard.charts import Band, Sparkline
 from leo_telemetry_pipeline.web.dashboard.page import (
     SIGNATURE,
     Asked,
-    Missing,
     Page,
     Refused,
     Step,
-    identifier,
     refusals,
     signed,
+    subject,
 )
 
 DAYS = 84
@@ -106,7 +105,7 @@ class ItemPage:
 
 def read(database: Database, asked: Asked) -> ItemPage:
     """Read the page of an item. Raises Missing."""
-    item = _named(database, asked)
+    item = subject(database, asked, items.get, "item")
     known, events = known_of(item), items.events(database, item.id)
     end = _last_day(known)
     dates = [end - number * DAY for number in reversed(range(DAYS))]
@@ -139,7 +138,7 @@ def read(database: Database, asked: Asked) -> ItemPage:
 
 def make(database: Database, asked: Asked) -> str:
     """Make the step that a form asks for. Raises Missing or Refused."""
-    item = _named(database, asked)
+    item = subject(database, asked, items.get, "item")
     word, (by, reason) = asked.form.get("step", ""), signed(asked)
     if word not in item_decisions.STEPS:
         raise Refused("There is no such step: reload the page of the item")
@@ -228,17 +227,6 @@ def _until(text: str) -> datetime | None:
     if day is None or day.year > 9000:
         raise Refused("That is not a day: write it like 2026-02-09")
     return midnight(day)
-
-
-def _named(database: Database, asked: Asked) -> Item:
-    wanted = asked.path["id"]
-    try:
-        item = items.get(database, identifier(wanted))
-    except ValueError:
-        item = None
-    if item is None:
-        raise Missing(f"There is no item {wanted}: the list of items shows all")
-    return item
 
 
 PAGE = Page("/items/{id}", "item.html", read)

@@ -16,7 +16,7 @@ from leo_telemetry_pipeline.store import runs
 from leo_telemetry_pipeline.store.runs import FINAL, Run
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.web.dashboard import version
-from leo_telemetry_pipeline.web.dashboard.page import Asked, Missing, Page, Step, identifier, refusals
+from leo_telemetry_pipeline.web.dashboard.page import Asked, Page, Step, refusals, subject
 
 MOST_BOTTLENECKS = 20
 # Numbers of the output, and what each counts.
@@ -61,7 +61,7 @@ class RunPage:
 def read(database: Database, asked: Asked) -> RunPage:
     """Read the page of a run. Raises Missing."""
     runs.reap(database)
-    run, now = _named(database, asked), datetime.now(UTC)
+    run, now = subject(database, asked, runs.get, "analysis run"), datetime.now(UTC)
     output = run.output_ref or {}
     found = found_in(output)
     is_stuck = run.status == "QUEUED" and now - run.triggered_at > SLOW_START
@@ -84,7 +84,7 @@ def read(database: Database, asked: Asked) -> RunPage:
 
 def make(database: Database, asked: Asked) -> str:
     """Cancel the run. Raises Missing or Refused."""
-    run = _named(database, asked)
+    run = subject(database, asked, runs.get, "analysis run")
     with refusals():
         analysis_requests.cancel(database, run.run_id)
     return f"/runs/{run.run_id}"
@@ -120,17 +120,6 @@ def found_in(output: Mapping[str, Any]) -> list[FoundSlow]:
 def dagster_address(settings: Settings, run: Run) -> str:
     """Return the address of a run in Dagster's UI, which listens only on the server itself; empty if it has none."""
     return f"http://127.0.0.1:{settings.ui_port}/runs/{run.dagster_run_id}" if run.dagster_run_id else ""
-
-
-def _named(database: Database, asked: Asked) -> Run:
-    wanted = asked.path["id"]
-    try:
-        run = runs.get(database, identifier(wanted))
-    except ValueError:
-        run = None
-    if run is None:
-        raise Missing(f"There is no analysis run {wanted}: the list of runs shows all")
-    return run
 
 
 PAGE = Page("/runs/{id}", "run.html", read)

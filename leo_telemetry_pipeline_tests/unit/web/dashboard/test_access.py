@@ -45,7 +45,7 @@ def test_on_this_machine_everybody_may_act_without_a_token():
 )
 @pytest.mark.parametrize("is_local", [True, False])
 def test_each_token_opens_what_it_is_for(given: str, allowed: str, is_local: bool):
-    """Lost: whoever sends spans could dismiss items, or read everything."""
+    """Lost: a sender of spans could dismiss items, or read everything."""
     of = access({READER: "r", ACTOR: "a", INGEST: "i"}, is_local=is_local)
     assert may(of.rights(asking(authorization=f"Bearer {given}"))) == allowed
 
