@@ -87,7 +87,9 @@ def flat(value: object) -> str:
 
 
 def as_text(value: object) -> str:
-    """Return ``str(value)``, or its type's name if that fails."""
+    """Return ``str(value)``, or its type's name if that fails; bytes are read as UTF-8."""
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
     try:
         return str(value)
     except Exception:  # noqa: BLE001 a program's own __str__ may do anything, and telemetry must not fail

@@ -142,7 +142,6 @@ def _judged(key: str) -> tuple[str, bool, bool]:
 
 
 def _object(items: dict, depth: int, left: list[int], keep_emails: bool = False) -> dict:
-    hidden = _keys_to_hide(items, depth)
     cleaned = {}
     for key, value in items.items():
         if left[0] <= 0:
@@ -150,28 +149,30 @@ def _object(items: dict, depth: int, left: list[int], keep_emails: bool = False)
             break
         left[0] -= 1
         safe, is_secret, names_person = _judged(key if isinstance(key, str) else as_text(key))
-        if value is not None and (is_secret or key in hidden):
+        if value is not None and is_secret:
             cleaned[safe] = MARK
         else:
             # Below the first level, the policy has removed all identities.
             cleaned[safe] = _value(value, depth, left, keep_emails or (depth == 1 and names_person))
+    # Judged by what is stored: bytes, paths and long integers have become text.
+    cleaned.update(dict.fromkeys(_keys_to_hide(cleaned, depth), MARK))
     return cleaned if _differ(cleaned, items) else items
 
 
-def _keys_to_hide(items: dict, depth: int) -> set:
+def _keys_to_hide(cleaned: dict, depth: int) -> list[str]:
     # In {"Name": "DB_PASSWORD", "Value": ...}, one key names the secret and another holds it: a key with "value" in it,
     # or in a small object any other key without a number.
-    words = {key: key.lower() for key in items if isinstance(key, str)}
+    words = {key: key.lower() for key, value in cleaned.items() if value is not None}
     if not any(
-        word in _NAMED and isinstance(items[key], str) and _judged(items[key])[1] for key, word in words.items()
+        word in _NAMED and isinstance(cleaned[key], str) and _judged(cleaned[key])[1] for key, word in words.items()
     ):
-        return set()
-    is_small = depth > 1 and len(items) <= _MOST_KEYS_OF_SMALL
-    return {
+        return []
+    is_small = depth > 1 and len(cleaned) <= _MOST_KEYS_OF_SMALL
+    return [
         key
         for key, word in words.items()
-        if "value" in word or (is_small and word not in _NEVER_VALUES and not isinstance(items[key], int | float))
-    }
+        if "value" in word or (is_small and word not in _NEVER_VALUES and not isinstance(cleaned[key], int | float))
+    ]
 
 
 def _differ(cleaned: dict, items: dict) -> bool:
@@ -191,12 +192,12 @@ def _array(items, depth: int, left: list[int], keep_emails: bool) -> list:
             cleaned.append(CUT)
             break
         left[0] -= 1
-        if hides_next and not (value is None or isinstance(value, bool) or _is_option(value)):
-            cleaned.append(MARK)
-        else:
-            cleaned.append(_value(value, depth, left, keep_emails))
+        safe = _value(value, depth, left, keep_emails)
+        if hides_next and not (safe is None or isinstance(safe, bool) or _is_option(safe)):
+            safe = MARK
+        cleaned.append(safe)
         # ("x-api-key", ...) and ["--password", ...] name the secret that follows.
-        hides_next = (is_pair or _is_option(value)) and _names_next(value)
+        hides_next = (is_pair or _is_option(safe)) and _names_next(safe)
     return cleaned
 
 
@@ -205,7 +206,7 @@ def _is_option(value: object) -> bool:
 
 
 def _names_next(value: object) -> bool:
-    return isinstance(value, str | bytes) and len(value) <= MAX_KNOWN and names_secret(as_text(value))
+    return isinstance(value, str) and len(value) <= MAX_KNOWN and names_secret(value)
 
 
 def _value(value, depth: int, left: list[int], keep_emails: bool = False):
