@@ -28,9 +28,9 @@ from leo_telemetry_pipeline_tests.builders import midnight, new_id
 
 HISTORY = timedelta(days=28)
 _JUDGED = (
-    ("opens", "bare opens", Budget(30)),
-    ("sees again", "bare again", Budget(50)),
-    ("resolves", "bare resolves", Budget(150)),
+    ("opens", "bare opens", Budget(15)),
+    ("sees again", "bare again", Budget(25)),
+    ("resolves", "bare resolves", Budget(100)),
 )
 # Spans per item and day.
 SPANS = 3
