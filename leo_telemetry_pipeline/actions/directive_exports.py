@@ -69,7 +69,7 @@ def as_markdown(directive: Directive) -> str:
         "What to change": _list(_pairs(directive.key_changes, "change", "impact")),
         "Done when": _list(_pairs(directive.success_criteria, "criterion", "measure")),
         "Metrics": _list(_pairs(directive.success_metrics, "metric", "target")),
-        "How to check": _list(_pairs(directive.smoke_test_steps, "instruction", "expected_outcome"), "1."),
+        "How to check": _steps(_pairs(directive.smoke_test_steps, "instruction", "expected_outcome")),
         "Risks": _list(_risks(directive)),
     }
     return _page(directive.title, sections, f"{table}\n\n{directive.description}\n\n")
@@ -94,5 +94,9 @@ def _risks(directive: Directive) -> list[str]:
     return [f"{row['risk']}: {row['impact']}. {row['mitigation']}" for row in directive.risks]
 
 
-def _list(entries: Iterable[str], mark: str = "-") -> str:
-    return "\n".join(f"{mark} {entry}" for entry in entries)
+def _list(entries: Iterable[str]) -> str:
+    return "\n".join(f"- {entry}" for entry in entries)
+
+
+def _steps(entries: Iterable[str]) -> str:
+    return "\n".join(f"{number}. {entry}" for number, entry in enumerate(entries, 1))
