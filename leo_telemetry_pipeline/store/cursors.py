@@ -1,6 +1,6 @@
 """Cursors: how far each place of a source with a past was read.
 
-Belongs here: statements on ``telemetry_source_cursors``. Does not: what a cursor means (sources).
+Belongs here: statements on ``telemetry_source_cursors``. Does not: what a position means, which only its source knows.
 """
 
 import json
