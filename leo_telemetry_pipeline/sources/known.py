@@ -5,6 +5,7 @@ Belongs here: names and order. Does not: any source.
 
 from importlib.metadata import entry_points
 
+from leo_telemetry_pipeline.sources.dagster.instance import DagsterInstances
 from leo_telemetry_pipeline.sources.github.files import GitHubFiles
 from leo_telemetry_pipeline.sources.past import Source
 
@@ -14,4 +15,4 @@ GROUP = "leo_telemetry_pipeline.sources"
 
 def sources() -> list[Source]:
     """Return every source, ours first."""
-    return [GitHubFiles(), *(declared.load()() for declared in entry_points(group=GROUP))]
+    return [DagsterInstances(), GitHubFiles(), *(declared.load()() for declared in entry_points(group=GROUP))]

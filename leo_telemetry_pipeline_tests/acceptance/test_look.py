@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import shutil
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import pytest
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store.server import database
 from leo_telemetry_pipeline.store.server.database import Database
+from leo_telemetry_pipeline_tests import dagster_history
 from leo_telemetry_pipeline_tests import github_history as github
 from leo_telemetry_pipeline_tests.processes import Done, command, environment, run
 
@@ -44,21 +46,77 @@ def as_pages_of_all_jobs(made: github.Made, folder: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Fixture:
-    """Past of a repository: its seed, how it is written, and the step that is slower in its last days."""
+class Originals:
+    """Real runs of Dagster, to be cloned: the home of their instance, and their ids by job."""
 
-    seed: int
+    home: Path
+    ids: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory: pytest.TempPathFactory) -> Originals:
+    home = tmp_path_factory.mktemp("dagster") / "home"
+    return Originals(home, dagster_history.run_all(home))
+
+
+@dataclass(frozen=True)
+class Repository:
+    """Past of a repository on GitHub, and how it is written."""
+
     write: Callable[[github.Made, Path], None]
+
+    def make(self, folder: Path, seed: int, slow: tuple[str, float] | None, originals: Originals) -> int:
+        made = github.past(seed, datetime.now(UTC), slow=slow)
+        self.write(made, folder)
+        return len(made.runs)
+
+
+@dataclass(frozen=True)
+class Instance:
+    """Past of a Dagster instance with clones of one run of each of these jobs."""
+
+    jobs: tuple[str, ...]
+
+    def make(self, folder: Path, seed: int, slow: tuple[str, float] | None, originals: Originals) -> int:
+        shutil.copytree(originals.home, folder)
+        clones = dagster_history.Clones(seed, slow=dict([slow] if slow else []))
+        return dagster_history.clone(folder, [originals.ids[job] for job in self.jobs], clones, datetime.now(UTC))
+
+
+@dataclass(frozen=True)
+class Fixture:
+    """Five weeks of past, and the step that takes ``factor`` times as long in the last six days."""
+
+    past: Repository | Instance
+    seed: int
     step: str
     factor: float
-    names: frozenset[str]
+    dimension: tuple[str, str]
 
 
 FIXTURES = [
-    Fixture(11, github.write_as_gh, "Build image", 1.8, frozenset({"shop / Release / build / Build image"})),
-    Fixture(12, github.write_as_rest, "Run ruff check", 2.5, frozenset({"shop / CI / lint / Run ruff check"})),
-    Fixture(13, as_one_file, "Push image", 3.0, frozenset({"shop / Release / build / Push image"})),
-    Fixture(14, as_pages_of_all_jobs, "Build wheel", 2.0, frozenset({"shop / Release / build / Build wheel"})),
+    Fixture(
+        Repository(github.write_as_gh), 11, "Build image", 1.8, ("github_step", "shop / Release / build / Build image")
+    ),
+    Fixture(
+        Repository(github.write_as_rest),
+        12,
+        "Run ruff check",
+        2.5,
+        ("github_step", "shop / CI / lint / Run ruff check"),
+    ),
+    Fixture(Repository(as_one_file), 13, "Push image", 3.0, ("github_step", "shop / Release / build / Push image")),
+    Fixture(
+        Repository(as_pages_of_all_jobs),
+        14,
+        "Build wheel",
+        2.0,
+        ("github_step", "shop / Release / build / Build wheel"),
+    ),
+    Fixture(Instance(("etl", "assets")), 15, "transform", 2.0, ("dagster_step", "etl / transform")),
+    Fixture(Instance(("assets",)), 16, "marts__report", 1.8, ("dagster_step", "marts__report")),
+    Fixture(Instance(("in_processes",)), 17, "load", 2.5, ("dagster_step", "in_processes / load")),
+    Fixture(Instance(("flaky", "etl")), 18, "extract", 2.0, ("dagster_step", "etl / extract")),
 ]
 
 
@@ -85,29 +143,25 @@ def rows(home: Path) -> list[tuple]:
         return connection.rows(f"SELECT {ours} FROM workflow_trace_log ORDER BY span_id")
 
 
-@pytest.mark.parametrize("fixture", FIXTURES, ids=lambda fixture: fixture.step)
+@pytest.mark.parametrize("fixture", FIXTURES, ids=lambda fixture: fixture.dimension[1])
 def test_the_planted_step_is_named_and_no_other_item_is_opened(
-    made_home: Path, tmp_path: Path, fixture: Fixture
+    made_home: Path, tmp_path: Path, originals: Originals, fixture: Fixture
 ) -> None:
     """Lost: the first answer that a new user gets is wrong, or one of many."""
-    made = github.past(fixture.seed, datetime.now(UTC), slow=(fixture.step, fixture.factor))
-    fixture.write(made, tmp_path / "github")
-    done = looked(made_home, tmp_path / "github", "--yes")
-    found = items(made_home)
-    assert {(one["dimension_type"], one["dimension_key"]) for one in found} == {
-        ("github_step", name) for name in fixture.names
-    }
+    runs = fixture.past.make(tmp_path / "past", fixture.seed, (fixture.step, fixture.factor), originals)
+    done = looked(made_home, tmp_path / "past", "--yes")
+    assert [(one["dimension_type"], one["dimension_key"]) for one in items(made_home)] == [fixture.dimension]
     assert "Where the added time goes" in done.out
-    assert f"{len(made.runs)} runs in" in done.out
+    assert f"{runs} runs" in done.out
 
 
-@pytest.mark.parametrize("fixture", FIXTURES, ids=lambda fixture: fixture.write.__name__)
+@pytest.mark.parametrize("fixture", FIXTURES, ids=lambda fixture: str(fixture.seed + 100))
 def test_a_past_in_which_nothing_got_slower_is_answered_with_silence(
-    made_home: Path, tmp_path: Path, fixture: Fixture
+    made_home: Path, tmp_path: Path, originals: Originals, fixture: Fixture
 ) -> None:
     """Lost: nobody looks twice at a tool whose first answer was a false alarm."""
-    fixture.write(github.past(fixture.seed + 100, datetime.now(UTC)), tmp_path / "github")
-    done = looked(made_home, tmp_path / "github", "--yes")
+    fixture.past.make(tmp_path / "past", fixture.seed + 100, None, originals)
+    done = looked(made_home, tmp_path / "past", "--yes")
     assert "No bottlenecks detected" in done.out
     assert items(made_home) == []
 
