@@ -112,10 +112,16 @@ def leo_telemetry__own() -> None:
     """Stand for one of our assets, whose steps are named like this."""
 
 
-def run_all(folder: Path) -> dict[str, str]:
-    """Run each job once in an instance at a folder, made first; return run ids by job name."""
+def run_all(folder: Path, database_url: str = "") -> dict[str, str]:
+    """Run each job once in an instance at a new folder, with SQLite storage or in a database; return run ids by job."""
     folder.mkdir(parents=True)
-    with dg.DagsterInstance.local_temp(str(folder)) as instance:
+    if database_url:
+        url = database_url.replace("postgresql://", "postgresql+psycopg2://", 1)
+        (folder / "dagster.yaml").write_text(f"storage: {{postgres: {{postgres_url: {json.dumps(url)}}}}}\n")
+        opened = dg.DagsterInstance.from_config(str(folder))
+    else:
+        opened = dg.DagsterInstance.local_temp(str(folder))
+    with opened as instance:
         done = [
             job.execute_in_process(instance=instance, run_config=QUIET, raise_on_error=False)
             for job in (etl, flaky, failing, shards)

@@ -26,6 +26,7 @@ from leo_telemetry_pipeline.sources.files.admission import moment
 from leo_telemetry_pipeline.sources.past import Cursor, LeftOut, Past, Source, Unread
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import cursors, spans
+from leo_telemetry_pipeline.store.dagster_runs import DagsterDatabases
 from leo_telemetry_pipeline.store.server import database
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.store.spans import QuarantinedLine
@@ -65,9 +66,15 @@ def look(paths: tuple[Path, ...], yes: bool, again: bool) -> None:
     """
     settings = Settings()
     analysis_requests.refuse_if_off(settings)
-    found = [(source, past) for source in known.sources() for past in source.discover(paths)]
+    # The database's own source cannot be in the registry, which knows no database.
+    sources = [*known.sources(), DagsterDatabases()]
+    discovered = [(source, each) for source in sources for each in source.discover(paths)]
+    for _, each in discovered:
+        if isinstance(each, Unread):
+            click.echo(text.in_a_line(f"Found, but {each.file}: {each.reason}"), err=True)
+    found = [(source, each) for source, each in discovered if isinstance(each, Past)]
     if not found:
-        raise UserError(nothing_found(known.sources(), paths), NOTHING_FOUND)
+        raise UserError(nothing_found(sources, paths), NOTHING_FOUND)
     with database.ready(settings) as target, closing(Database(target)) as connection:
         places = [Place(source, past, _cursor(connection, source, past)) for source, past in found]
         click.echo("\n".join(["Found:", *(f"  {line}" for line in map(described, places))]))

@@ -69,8 +69,8 @@ class Source(Protocol):
     title: str
     where: str
 
-    def discover(self, paths: Sequence[Path]) -> Iterator[Past]:
-        """Yield what there is at these paths, or in the usual places if no path is given."""
+    def discover(self, paths: Sequence[Path]) -> Iterator[Past | Unread]:
+        """Yield what there is, readable or not, at these paths, or in the usual places if no path is given."""
         ...
 
     def read(self, past: Past, cursor: Cursor | None, policy: redact.Policy) -> Iterator[Entry]:

@@ -46,6 +46,7 @@ class Listed:
 def look_at(db: Database, source: Source, paths: Sequence[Path] = ()) -> look.Looked:
     """Read all that a source finds, which is one place, as the command does."""
     [past] = source.discover(paths)
+    assert isinstance(past, Past)
     position = cursors.get(db, source.name, past.place)
     place = Place(source, past, None if position is None else Cursor(position))
     return look.read(db, place, redact.Policy())

@@ -7,11 +7,11 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.sources.dagster.spans import EVENTS, Event, Run, of_run
+from leo_telemetry_pipeline.sources.dagster.spans import EVENTS, Event, Run, homes, of_run, utc
 from leo_telemetry_pipeline.sources.past import Cursor, Entry, Past, Unread
 from leo_telemetry_pipeline.span import InvalidSpan
 
@@ -37,18 +37,14 @@ class DagsterInstances:
 
     name = "dagster"
     title = "Dagster"
-    where = (
-        "in DAGSTER_HOME, in the working folder and in the paths that you name, for history/runs.db"
-        " (an instance that keeps its runs in PostgreSQL is not read yet)"
-    )
+    where = "in DAGSTER_HOME, in the working folder and in the paths that you name, for history/runs.db"
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._environ = environ
 
-    def discover(self, paths: Sequence[Path]) -> Iterator[Past]:
+    def discover(self, paths: Sequence[Path]) -> Iterator[Past | Unread]:
         """Yield the instances at these paths, or those of DAGSTER_HOME and of the working folder."""
-        homes = list(paths) or [Path(home) for home in (self._environ.get("DAGSTER_HOME"), ".") if home]
-        for home in dict.fromkeys(home.absolute() for home in homes):
+        for home in homes(paths, self._environ):
             if not (home / _RUNS).is_file():
                 continue
             try:
@@ -56,7 +52,8 @@ class DagsterInstances:
                     count, first, last = runs.execute(
                         "SELECT count(*), min(start_time), max(start_time) FROM runs"
                     ).fetchone()
-            except sqlite3.Error:
+            except sqlite3.Error as error:
+                yield Unread(str(home / _RUNS), 0, f"it cannot be read ({error})")
                 continue
             if count:
                 files = [home / _RUNS, *(home / _EVENTS).glob("*.db")]
@@ -97,12 +94,7 @@ def _entries(home: Path, run: Run, policy: redact.Policy) -> Iterator[Entry]:
 
 def _run(row: Sequence) -> Run:
     run_id, job, status, created, started, ended, partition = row
-    return Run(run_id, job or "", status or "", created or "", _utc(started), _utc(ended), partition or "")
-
-
-def _utc(seconds: float | None) -> str:
-    # In the notation of SQLite, so that moments of both kinds can be compared as text.
-    return "" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S.%f}"
+    return Run(run_id, job or "", status or "", created or "", utc(started), utc(ended), partition or "")
 
 
 def _opened(file: Path) -> sqlite3.Connection:

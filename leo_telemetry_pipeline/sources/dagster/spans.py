@@ -7,6 +7,8 @@ import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.settings import PREFIX
@@ -117,6 +119,17 @@ def of_run(run: Run, events: Iterable[Event], policy: redact.Policy) -> Iterator
     yield from _of_steps(run, steps, policy)
 
 
+def homes(paths: Sequence[Path], environ: Mapping[str, str]) -> list[Path]:
+    """Return the folders that may be homes of Dagster: the given ones, or those where Dagster itself looks."""
+    named = list(paths) or [Path(home) for home in (environ.get("DAGSTER_HOME"), ".") if home]
+    return list(dict.fromkeys(home.absolute() for home in named))
+
+
+def utc(seconds: float | None) -> str:
+    """Return a moment in the notation of Dagster's events, so that both can be compared as text; empty for None."""
+    return "" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S.%f}"
+
+
 def _root(run: Run, name: str, policy: redact.Policy) -> Span | InvalidSpan:
     row = {"queue_wait_ms": _between(run.created, run.started), "status": _FINAL[run.status]}
     attributes = {"job": run.job, "partition": run.partition}
@@ -186,8 +199,6 @@ def _span(
 
 def _between(earlier: str, later: str) -> str | None:
     """Return the duration between two moments in seconds, None if it is unknown or negative."""
-    from datetime import datetime
-
     if not earlier or earlier > later:
         return None
     return f"{(datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds():f}s"

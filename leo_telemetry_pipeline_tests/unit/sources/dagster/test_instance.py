@@ -11,7 +11,7 @@ import pytest
 
 from leo_telemetry_pipeline.redact import Policy
 from leo_telemetry_pipeline.sources.dagster.instance import DagsterInstances
-from leo_telemetry_pipeline.sources.past import Cursor, Entry, LeftOut, Unread
+from leo_telemetry_pipeline.sources.past import Cursor, Entry, LeftOut, Past, Unread
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline_tests import dagster_history
 
@@ -27,7 +27,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]
 
 def read(home: Path, cursor: Cursor | None = None) -> list[Entry]:
     """Read all runs of an instance since a cursor."""
-    return [entry for past in SOURCE.discover([home]) for entry in SOURCE.read(past, cursor, Policy())]
+    return [
+        entry
+        for past in SOURCE.discover([home])
+        if isinstance(past, Past)
+        for entry in SOURCE.read(past, cursor, Policy())
+    ]
 
 
 def of_run(entries: list[Entry], run_id: str, span_type: str = "dagster_step") -> list[Span]:
@@ -167,8 +172,18 @@ def test_the_usual_places_are_dagsters_home_and_the_working_folder(
     monkeypatch.chdir(tmp_path)
     assert list(DagsterInstances({}).discover([])) == []
     [past] = DagsterInstances({"DAGSTER_HOME": str(runs[0])}).discover([])
+    assert isinstance(past, Past)
     assert past.contents == f"{len(runs[1])} runs"
     assert past.first_ms is not None
     assert datetime.fromtimestamp(past.first_ms / 1000, UTC).date() == datetime.now(UTC).date()
     monkeypatch.chdir(runs[0])
     assert len(list(DagsterInstances({"DAGSTER_HOME": str(runs[0])}).discover([]))) == 1
+
+
+def test_an_instance_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """Lost: a person thinks that there was nothing to find."""
+    (tmp_path / "history").mkdir()
+    (tmp_path / "history" / "runs.db").write_bytes(b"not a database" * 300)
+    [unread] = SOURCE.discover([tmp_path])
+    assert isinstance(unread, Unread)
+    assert unread.reason == "it cannot be read (file is not a database)"
