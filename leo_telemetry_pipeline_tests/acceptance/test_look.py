@@ -9,6 +9,8 @@ import os
 import pty
 import re
 import shutil
+import subprocess
+import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -186,6 +188,26 @@ def test_a_second_look_reads_only_what_is_new_and_asks_no_more(made_home: Path, 
     )
     steps = sum(len(job["steps"]) for of_run in made.jobs.values() for job in of_run)
     assert len(whole) == len(made.runs) + sum(map(len, made.jobs.values())) + steps - skipped
+
+
+def test_looks_that_are_killed_repeated_and_parallel_end_like_one_clean_read(
+    make_home: Callable[[Path], Path], short_folder: Path, tmp_path: Path
+) -> None:
+    """Lost: whoever presses Ctrl-C, or has a cron job at the same time, has spans twice or not at all."""
+    homes = [make_home(short_folder / name) for name in ("disturbed", "clean")]
+    made = github.past(24, datetime.now(UTC), days=12)
+    half = [each["id"] for each in made.runs[: len(made.runs) // 2]]
+    github.write_as_gh(github.Made(made.runs, {each: made.jobs[each] for each in half}), tmp_path / "github")
+    arguments = command("look", str(tmp_path / "github"), "--yes")
+    for delay_s in (0.6, 0.9, 1.2):
+        with subprocess.Popen(arguments, env=environment(homes[0]), stdout=subprocess.DEVNULL) as killed:
+            time.sleep(delay_s)
+            killed.kill()
+    github.write_as_gh(made, tmp_path / "github")
+    both = [subprocess.Popen(arguments, env=environment(homes[0]), stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    looked(homes[1], tmp_path / "github", "--yes")
+    assert rows(homes[0]) == rows(homes[1])
 
 
 def test_without_a_terminal_nothing_is_read_and_the_command_is_said(made_home: Path, tmp_path: Path) -> None:
