@@ -3,6 +3,7 @@
 Belongs here: JSON with their field names, one field after another as they write it. Does not: expectations.
 """
 
+import hashlib
 import json
 import random
 from dataclasses import dataclass, field
@@ -56,6 +57,7 @@ def past(
 
 def _add_run(made: Made, draw: random.Random, workflow: str, start: datetime, slow: tuple[str, float] | None) -> None:
     run_id = 19_000_000_000 + len(made.runs) * 7_919
+    sha = hashlib.sha1(str(run_id).encode()).hexdigest()
     jobs, ends = [], [start]
     for place, (job, steps) in enumerate(WORKFLOWS[workflow].items()):
         created = start + timedelta(seconds=draw.uniform(0.5, 1.5))
@@ -96,7 +98,7 @@ def _add_run(made: Made, draw: random.Random, workflow: str, start: datetime, sl
                 "runner_name": "GitHub Actions 2",
                 "workflow_name": workflow,
                 "head_branch": "main",
-                "head_sha": f"{run_id:040x}",
+                "head_sha": sha,
             }
         )
     made.jobs[run_id] = jobs
@@ -105,7 +107,7 @@ def _add_run(made: Made, draw: random.Random, workflow: str, start: datetime, sl
             "id": run_id,
             "name": workflow,
             "head_branch": "main",
-            "head_sha": f"{run_id:040x}",
+            "head_sha": sha,
             "path": ".github/workflows/ci.yml",
             "display_title": "Ada Lovelace mends the basket",
             "run_number": len(made.runs) + 1,

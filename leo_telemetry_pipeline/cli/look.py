@@ -74,7 +74,8 @@ def look(paths: tuple[Path, ...], yes: bool, again: bool) -> None:
             click.echo(text.in_a_line(f"Found, but {each.file}: {each.reason}"), err=True)
     found = [(source, each) for source, each in discovered if isinstance(each, Past)]
     if not found:
-        raise UserError(nothing_found(sources, paths), NOTHING_FOUND)
+        click.echo("\n".join(["Looked for:", *(f"  {source.title}: {source.where}" for source in sources)]))
+        raise UserError(_nothing_found(paths), NOTHING_FOUND)
     with database.ready(settings) as target, closing(Database(target)) as connection:
         places = [Place(source, past, _cursor(connection, source, past)) for source, past in found]
         click.echo("\n".join(["Found:", *(f"  {line}" for line in map(described, places))]))
@@ -95,13 +96,11 @@ def _cursor(connection: Database, source: Source, past: Past) -> Cursor | None:
     return None if position is None else Cursor(position)
 
 
-def nothing_found(sources: Sequence[Source], paths: Sequence[Path]) -> str:
-    """Say where each source looked, and what to do."""
+def _nothing_found(paths: Sequence[Path]) -> str:
     at = f"at {', '.join(map(str, paths))}" if paths else "in the usual places"
-    places = "; ".join(f"{source.title} {source.where}" for source in sources)
     return (
-        f"Found no past {at}. Searched: {places}. docs/look.md says how to get one; `leo-telemetry import FILE` stores"
-        " spans of other tools, and `leo-telemetry demo` shows what there is to see"
+        f"Found no past {at}: name a folder that has one (docs/look.md says how to make one from GitHub), store"
+        " spans of another tool with `leo-telemetry import FILE`, or see what there is to see with `leo-telemetry demo`"
     )
 
 
@@ -121,7 +120,7 @@ def _ask(places: Sequence[Place], shown: str, *, yes: bool, command: str) -> Non
         return
     if not (sys.stdin and sys.stdin.isatty()):
         raise UserError(f"Nothing was read, as there is no terminal to ask on: run `{command} --yes`", USAGE)
-    click.echo(f"Its spans go into {shown}, without secrets. Nothing leaves this machine.")
+    click.echo(f"The spans go into {shown}, without secrets. Nothing leaves this machine.")
     if not click.confirm("Read it?", default=True):
         raise UserError("Nothing was read", 0)
 
@@ -180,7 +179,7 @@ def reported(place: Place, looked: Looked) -> Iterator[str]:
         return
     stored_before = f", {known_before:,} were already stored" if known_before > 0 else ""
     yield f"{place.source.title}: {loaded.new:,} span(s) stored{stored_before}"
-    for line in summary(loaded):
+    for line in summary(loaded) if loaded.new else ():
         yield f"  {line}"
     for what, count in looked.left_out.most_common():
         yield f"  left out: {count:,} {what}"
@@ -201,7 +200,7 @@ def _next(pasts: Sequence[Past], command: str, now: datetime) -> Iterator[str]:
                 f"The newest work began {text.age(then, now)}, but an analysis covers the last {WINDOW.days} days:"
                 f" run `leo-telemetry analyze --window-end {then + timedelta(days=1):%Y-%m-%d}`"
             )
-    yield f"To keep following: run `{command}` again, such as daily. It reads only what is new."
+    yield f"To keep following: run `{command}` again, for instance daily. It reads only what is new."
     yield "To see more:       leo-telemetry items, leo-telemetry why DIMENSION, leo-telemetry dev (a dashboard)"
     yield "To delete it:      leo-telemetry purge --help"
 

@@ -50,8 +50,8 @@ class DagsterDatabases:
     """Homes of Dagster whose dagster.yaml names a PostgreSQL database as their storage."""
 
     name = "dagster_postgres"
-    title = "Dagster"
-    where = "in the same places for a dagster.yaml with PostgreSQL storage"
+    title = "Dagster in PostgreSQL"
+    where = "in DAGSTER_HOME, in the working folder and in the paths that you name, for a dagster.yaml that names it"
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._environ = environ
@@ -73,9 +73,7 @@ class DagsterDatabases:
                 continue
             if count:
                 first_ms, last_ms = (None if at is None else round(at * 1_000) for at in (first, last))
-                yield Past(
-                    str(home), f"{count:,} run{'' if count == 1 else 's'} in PostgreSQL", size, first_ms, last_ms
-                )
+                yield Past(str(home), f"{count:,} run{'' if count == 1 else 's'}", size, first_ms, last_ms)
 
     def read(self, past: Past, cursor: Cursor | None, policy: redact.Policy) -> Iterator[Entry]:
         """Yield the spans of all runs that ended since the cursor, in that order."""

@@ -28,7 +28,7 @@ def test_runs_in_a_database_become_the_same_spans_as_runs_in_files(empty_databas
     ids = dagster_history.run_all(home, empty_database_url)
     [past] = SOURCE.discover([home])
     assert isinstance(past, Past)
-    assert past.contents == f"{len(ids)} runs in PostgreSQL"
+    assert past.contents == f"{len(ids)} runs"
     before = written(empty_database_url)
     entries = read(home)
     assert written(empty_database_url) == before
