@@ -107,7 +107,7 @@ FIXTURES = [
         2.5,
         ("github_step", "shop / CI / lint / Run ruff check"),
     ),
-    Fixture(Repository(as_one_file), 13, "Push image", 3.0, ("github_step", "shop / Release / build / Push image")),
+    Fixture(Repository(as_one_file), 13, "Run pytest", 1.6, ("github_step", "shop / CI / test / Run pytest")),
     Fixture(
         Repository(as_pages_of_all_jobs),
         14,

@@ -4,6 +4,7 @@ Belongs here: ids, names, parents, status, and what is no span.
 Does not: field names of GitHub (records), files (files).
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ CANCELLED = "cancelled: their times say when someone lost patience"
 NO_TIMES = "without a start or an end"
 NO_RUN = "job(s) of runs that are in no file: `gh run list` names their workflow"
 _WITHOUT_WORK = {"skipped": NOT_RUN, "cancelled": CANCELLED, "stale": CANCELLED}
+# Jobs of a matrix, as GitHub names them: the job's name, and its values in the matrix.
+_OF_MATRIX = re.compile(r"(?P<job>.*\S) \((?P<matrix>[^()]+)\)").fullmatch
 _FAILED = frozenset(("failure", "timed_out", "startup_failure", "action_required"))
 
 
@@ -57,10 +60,13 @@ class Maker:
         workflow = run.workflow if run else job.workflow
         repository = (run.repository if run else "") or job.repository
         attempt = job.attempt or (self._attempt(run, job) if run else 1)
+        of_matrix = _OF_MATRIX(job.name)
+        name, matrix = (of_matrix["job"], of_matrix["matrix"]) if of_matrix else (job.name, "")
         of_job = {
             **(_of_run(run) if run else {"branch": job.branch, "head_sha": job.sha}),
             "repository": repository,
             "attempt": attempt,
+            "matrix": matrix,
             "runner": job.runner,
             "labels": job.labels,
         }
@@ -68,7 +74,7 @@ class Maker:
         left_out = _left_out(job.conclusion, job.started, job.completed, "job(s)")
         yield left_out or self._span(
             JOB,
-            _named(repository, workflow, job.name),
+            _named(repository, workflow, name),
             job.run_id,
             own,
             _root(job.run_id, attempt),
@@ -79,7 +85,7 @@ class Maker:
         for step in job.steps:
             yield _left_out(step.conclusion, step.started, step.completed, "step(s)") or self._span(
                 STEP,
-                _named(repository, workflow, job.name, step.name),
+                _named(repository, workflow, name, step.name),
                 job.run_id,
                 span_id("github", "step", job.run_id, job.id, step.number),
                 own,

@@ -75,14 +75,15 @@ def test_a_run_is_a_tree_of_workflow_job_and_step(made: github.Made, tmp_path: P
     found = spans(read(tmp_path))
     run = made.runs[0]
     job = made.jobs[run["id"]][1]
-    [step] = [each for each in found.values() if each.span_name.endswith("test (3.11) / Run pytest")][:1]
+    [step] = [each for each in found.values() if each.span_name.endswith("test / Run pytest")][:1]
     above = found[step.parent_span_id or ""]
     root = found[above.parent_span_id or ""]
     assert (step.span_type, above.span_type, root.span_type) == ("github_step", "github_job", "github_workflow")
-    assert (root.span_name, above.span_name) == ("shop / CI", "shop / CI / test (3.11)")
+    assert (root.span_name, above.span_name) == ("shop / CI", "shop / CI / test")
     assert root.parent_span_id is None
     assert {step.trace_id, above.trace_id, root.trace_id} == {root.trace_id}
     assert root.project == github.REPOSITORY
+    assert above.attributes["matrix"] == step.attributes["matrix"] == "3.11"
     assert above.attributes["runner"] == job["runner_name"]
     assert above.attributes["head_sha"] == run["head_sha"]
     assert (root.attributes["event"], root.attributes["branch"], root.attributes["attempt"]) == ("push", "main", 1)
