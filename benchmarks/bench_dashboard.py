@@ -95,9 +95,7 @@ def measurements(options: Options) -> Iterator[Measured]:
             yield from of_database(client, target, content, size, options)
 
 
-def of_database(
-    client: Client, target: Target, content: Content, size: Size, options: Options
-) -> Iterator[Measured]:
+def of_database(client: Client, target: Target, content: Content, size: Size, options: Options) -> Iterator[Measured]:
     """Measure all pages on what is in a database."""
     rounds = 8 if options.quick else 60
     known = cases(content)

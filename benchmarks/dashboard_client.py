@@ -47,7 +47,9 @@ class Client:
         assert response.status == 200, f"{address}: {response.status}"
         return response
 
-    async def _ask(self, address: str, accepted: list[tuple[bytes, bytes]] = _SENT, to: list[bytes] | None = None) -> Response:
+    async def _ask(
+        self, address: str, accepted: list[tuple[bytes, bytes]] = _SENT, to: list[bytes] | None = None
+    ) -> Response:
         response = Response()
 
         async def receive() -> Message:

@@ -29,6 +29,8 @@ SLOW_EVERY, WHOLE, PARTS, HOSTS = 10, 10, 4, 10
 DIRECTIVES = 200
 # Analyses whose results were kept, besides the last.
 PAST = 4
+# Spans that arrived in the last hour.
+RECENT = 5_000
 _DAGSTER_RUN = "benchmark"
 
 # Name and P50 of each dimension.
@@ -82,7 +84,7 @@ INSERT INTO workflow_trace_log (trace_id, span_id, parent_span_id, span_type, sp
 SELECT %(trace)s::uuid, md5('large' || n)::uuid,
        CASE WHEN n > 0 THEN md5('large' || CASE WHEN n <= 50 THEN 0 ELSE 1 + n %% 50 END)::uuid END,
        CASE WHEN n = 0 THEN 'handoff' WHEN n <= 50 THEN 'phase' ELSE 'tool' END,
-       CASE WHEN n = 0 THEN 'LEAD-TO-PLAN' WHEN n <= 50 THEN 'PHASE-' || n ELSE 'T' || n %% 400 END,
+       CASE WHEN n = 0 THEN 'LEAD-TO-PLAN' WHEN n <= 50 THEN 'PHASE-' || n ELSE 'T' || CASE WHEN n %% 3 = 0 THEN n ELSE n %% 400 END END,
        from_ms, from_ms + took_ms, took_ms, '{{"host": "web-1", "service.name": "build", "retry_attempt": 0}}'
 FROM (SELECT n,
              %(from_ms)s + CASE WHEN n = 0 THEN 0 WHEN n <= 50 THEN (n - 1) * 60000
@@ -90,6 +92,13 @@ FROM (SELECT n,
              CASE WHEN n = 0 THEN 3000000 WHEN n <= 50 THEN 60000
                   ELSE (5 + 9000 * power({generate.random("n", 4)}, 8))::bigint END AS took_ms
       FROM generate_series(0, %(spans)s - 1) AS n) AS placed
+"""
+_RECENT = """
+INSERT INTO workflow_trace_log (trace_id, span_id, span_type, span_name, start_time_ms, end_time_ms, duration_ms,
+                                created_at)
+SELECT md5('recent' || n / 15)::uuid, md5('recent span' || n)::uuid, 'tool', 'T' || n %% 25,
+       (extract(epoch FROM at) * 1000)::bigint - 2000, (extract(epoch FROM at) * 1000)::bigint - 1000, 1000, at
+FROM (SELECT n, now() - n * interval '1 hour' / %(spans)s AS at FROM generate_series(0, %(spans)s - 1) AS n) AS arrived
 """
 
 
@@ -125,26 +134,27 @@ def fill(target: Target, size: Size) -> Content:
     end = midnight(datetime.now(UTC).date())
     window = Window(end - DAYS * DAY, end)
     with closing(Database(target)) as connection:
-        _fill_spans(connection, size)
+        large = _spans(connection, size)
         past = _past_runs(connection, size.runs)
         run_id, found = _analysis(connection, window, size.dimensions, past)
         keys = [_directive(connection, one) for one in found[:DIRECTIVES]]
-        large = _trace(connection, size.trace)
         [[small]] = connection.rows("SELECT trace_id::text FROM workflow_trace_log WHERE span_type = 'handoff' LIMIT 1")
     generate.settle(target)
-    return Content(
-        f"gate:G{PARTS}", f"gate:G{PARTS + 1}", found[0]["improvement_id"], keys[0], run_id, small, large
-    )
+    return Content(f"gate:G{PARTS}", f"gate:G{PARTS + 1}", found[0]["improvement_id"], keys[0], run_id, small, large)
 
 
-def _fill_spans(connection: Database, size: Size) -> None:
-    # Stored yesterday: the last hour of the overview has as many spans as arrive in an hour, not the history.
+def _spans(connection: Database, size: Size) -> str:
+    """Insert spans, those of a large trace, and a few that arrived in the last hour; return the id of the trace."""
     default = "ALTER TABLE workflow_trace_log ALTER COLUMN created_at SET DEFAULT"
     with connection.transaction() as cursor:
+        # Stored yesterday: the history did not arrive in the last hour.
         cursor.execute(f"{default} now() - interval '1 day'")
     generate.fill(connection.target, size.spans, 1_000, DAYS)
+    trace = _trace(connection, size.trace)
     with connection.transaction() as cursor:
         cursor.execute(f"{default} now()")
+        cursor.execute(_RECENT, {"spans": RECENT})
+    return trace
 
 
 def _past_runs(connection: Database, count: int) -> list[str]:

@@ -94,17 +94,25 @@ def forest(spans: Iterable[TraceSpan]) -> Forest:
     is lost becomes a child of the trace's longest root if their times overlap. Subtrees are corrected for clock skew.
     """
     spans = list(spans)
-    places = [place for place, span in enumerate(spans) if span.length_ms is not None and not _is_merged(span)]
+    lengths = [span.length_ms for span in spans]
+    places = [place for place, span in enumerate(spans) if lengths[place] is not None and not _is_merged(span)]
     kept = [spans[place] for place in places]
     parent_ids = _without_execution(spans, kept)
-    length = np.array([span.length_ms for span in kept], dtype=float)
+    length = np.array([lengths[place] for place in places], dtype=float)
     start = np.array([span.start_time_ms for span in kept], dtype=float)
     traces, types = [span.trace_id for span in kept], [span.span_type for span in kept]
     parents = _parents(traces, [span.span_id for span in kept], parent_ids, start, start + length)
-    services = [calls.service_of(mapping(span.attributes)) for span in kept]
-    of_calls = {traces[row] for row, parent in enumerate(parents) if _is_remote(services, row, parent)}
+    attributes = [mapping(span.attributes) for span in kept]
+    services = calls.once_each(attributes, calls.service_of)
+    of_calls: set[str] = set()
+    if calls.has_several(services):
+        of_calls = {traces[row] for row, parent in enumerate(parents) if _is_remote(services, row, parent)}
     # In a trace of several services, a span without a host is assumed to have its service's clock.
-    hosts = [_host(span) or (services[row] if traces[row] in of_calls else "") for row, span in enumerate(kept)]
+    named = calls.once_each(attributes, _host)
+    hosts = [
+        text(span.host) or named[row] or (services[row] if traces[row] in of_calls else "")
+        for row, span in enumerate(kept)
+    ]
     leeway = fit(start, length, parents, list(zip(traces, hosts, strict=True)))
     starts, end = start.tolist(), (start + length).tolist()
     is_known = [kept[above].span_id == given for above, given in zip(parents, parent_ids, strict=True)]
@@ -130,7 +138,7 @@ def forest(spans: Iterable[TraceSpan]) -> Forest:
         attributes=[span.attributes for span in kept],
         handoffs=_handoffs(traces, types, starts),
         services=services,
-        callees=calls.callees(services, [mapping(span.attributes) for span in kept], parents, children),
+        callees=calls.callees(services, attributes, parents, children),
         beside={row: found for row, found in among.items() if found},
         traces=traces,
         places=places,
@@ -323,11 +331,8 @@ def _without_circles(parents: list[int]) -> list[int]:
     return parents
 
 
-def _host(span: TraceSpan) -> str:
-    if not span.attributes and not span.host:
-        return ""
-    named = mapping(span.attributes)
-    return text(span.host or named.get("host") or named.get("host.name") or named.get("pod"))
+def _host(attributes: Mapping[str, Any]) -> str:
+    return text(attributes.get("host") or attributes.get("host.name") or attributes.get("pod"))
 
 
 def _is_remote(services: list[str], row: int, parent: int) -> bool:

@@ -22,7 +22,7 @@ from leo_telemetry_pipeline.web.dashboard.rendering import render
 MOST_VIEWERS = 1000
 _EVERY_S = 1.0
 _STREAM_S = 45.0
-_RETRY_MS = 1000
+_RETRY_MS = 500
 # Names of the parts, each a template and the id of an element.
 _PARTS = ("health", "running", "finished")
 _AWAY = {"version": "away"}
@@ -88,7 +88,8 @@ class Live:
 
 
 def _rendered(database: Database, settings: Settings, minutes: Minutes) -> dict[str, str]:
-    live = overview.read_live(database, settings, minutes)
+    with database.together():
+        live = overview.read_live(database, settings, minutes)
     return {name: render(f"parts/{name}.html", live=live) for name in _PARTS} | {"version": live.version}
 
 

@@ -15,7 +15,7 @@ from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import runs
 from leo_telemetry_pipeline.store.runs import FINAL, Run
 from leo_telemetry_pipeline.store.server.database import Database
-from leo_telemetry_pipeline.web.dashboard import version
+from leo_telemetry_pipeline.web.dashboard import outputs, version
 from leo_telemetry_pipeline.web.dashboard.page import Asked, Page, Step, refusals, subject
 
 MOST_BOTTLENECKS = 20
@@ -61,8 +61,8 @@ class RunPage:
 def read(database: Database, asked: Asked) -> RunPage:
     """Read the page of a run. Raises Missing."""
     runs.reap(database)
-    run, now = subject(database, asked, runs.get, "analysis run"), datetime.now(UTC)
-    output = run.output_ref or {}
+    run, now = subject(database, asked, runs.without_output, "analysis run"), datetime.now(UTC)
+    output = outputs.of(database, run.run_id)
     found = found_in(output)
     is_stuck = run.status == "QUEUED" and now - run.triggered_at > SLOW_START
     return RunPage(
@@ -84,7 +84,7 @@ def read(database: Database, asked: Asked) -> RunPage:
 
 def make(database: Database, asked: Asked) -> str:
     """Cancel the run. Raises Missing or Refused."""
-    run = subject(database, asked, runs.get, "analysis run")
+    run = subject(database, asked, runs.without_output, "analysis run")
     with refusals():
         analysis_requests.cancel(database, run.run_id)
     return f"/runs/{run.run_id}"

@@ -46,7 +46,9 @@ def test_minutes_are_counted_once_and_the_newest_again(monkeypatch: pytest.Monke
     """Lost: each open page counts an hour of spans every second."""
     asked: list[datetime] = []
 
-    def per_minute(_database: object, since: datetime) -> dict[datetime, int]:
+    def per_minute(_database: object, since: datetime, first_ms: int, _end_ms: int) -> dict[datetime, int]:
+        if not first_ms:
+            return {}
         asked.append(since)
         return {since: len(asked)}
 
@@ -55,5 +57,5 @@ def test_minutes_are_counted_once_and_the_newest_again(monkeypatch: pytest.Monke
     first = minutes.refreshed(None, NOW)  # type: ignore[arg-type]
     assert (len(first), first[0], sum(first)) == (60, 1, 1)
     second = minutes.refreshed(None, NOW + timedelta(minutes=1))  # type: ignore[arg-type]
-    assert asked == [NOW.replace(hour=11, minute=31, second=0), NOW.replace(minute=28, second=0)]
-    assert (second[0], second[56], sum(second)) == (0, 2, 2)
+    assert asked == [NOW.replace(hour=11, minute=31, second=0), NOW.replace(minute=30, second=0)]
+    assert (second[0], second[58], sum(second)) == (0, 2, 2)
