@@ -2,9 +2,9 @@
 
 Belongs here: the measurements. Does not: the content (dashboard_data), the pages.
 
-A page is answered, from the request to its last compressed byte, in at most 3 x the time of the queries that it sends,
-which are recorded once and then sent by themselves, and in 50 ms at the 95th percentile. A first visit transfers at most
-60 kB. A trace of 100,000 spans opens within a second.
+A page is read and rendered in at most 3 x the time of its queries, which are recorded once and then sent by themselves.
+It is answered, from the request to its last compressed byte, in 50 ms at the 95th percentile. A first visit transfers
+at most 60 kB. A trace of 100,000 spans opens within a second.
 """
 
 import statistics
@@ -21,12 +21,13 @@ from benchmarks.measure import Budget, Options, judge, run
 from benchmarks.page_queries import Recorder
 from benchmarks.table import Measured
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store.server.database import Target
-from leo_telemetry_pipeline.web.dashboard.api import path_of
+from leo_telemetry_pipeline.store.server.database import Database, Target
+from leo_telemetry_pipeline.web.dashboard.access import Rights
+from leo_telemetry_pipeline.web.dashboard.api import as_json, path_of
 from leo_telemetry_pipeline.web.dashboard.minutes import Minutes
 from leo_telemetry_pipeline.web.dashboard.page import Asked, Page
-from leo_telemetry_pipeline.web.dashboard.registered import PAGES
-from leo_telemetry_pipeline.web.dashboard.rendering import link
+from leo_telemetry_pipeline.web.dashboard.registered import NAVIGATION, PAGES
+from leo_telemetry_pipeline.web.dashboard.rendering import link, render
 
 RATIO, TIME, SIZE = Budget(3), Budget(50, "ms"), Budget(60, "kB", timed=False)
 TRACE_TIME = Budget(1_000, "ms")
@@ -97,45 +98,63 @@ def measurements(options: Options) -> Iterator[Measured]:
 
 def of_database(client: Client, target: Target, content: Content, size: Size, options: Options) -> Iterator[Measured]:
     """Measure all pages on what is in a database."""
-    rounds = 8 if options.quick else 60
-    known = cases(content)
-    answers = []
+    known, of_api = cases(content), []
     for case in known:
-        with closing(Recorder(target)) as recorder:
-            _record(recorder, case)
-            calls = {"page": lambda: client.get(case.address), "api": lambda: client.get(case.api)}
-            took = _rounds(calls | {"bare": recorder.send}, rounds)
+        took = _took(client, target, case, 8 if options.quick else 60)
         bare = statistics.median(took["bare"])
-        yield _ratio(f"page, {case.what}: {size}", took["page"], bare, options)
+        yield _ratio(f"page, {case.what}: {size}", took["made"], bare, options)
         yield judge(f"p95 of page, {case.what}: {size}", _p95(took["page"]), "ms", TIME, options)
-        answers.append((case.what, statistics.median(took["api"]) / bare, took["api"], bare))
-    what, _, api, bare = max(answers, key=lambda one: one[1])
-    yield _ratio(f"slowest page of the API, {what}: {size}", api, bare, options)
-    largest = max(known, key=lambda case: client.first_visit(case.address))
-    visit = client.first_visit(largest.address) / 1000
-    yield judge(f"largest first visit, {largest.what}: with static files", visit, "kB", SIZE, options)
+        of_api.append((case.what, took["json"], bare, took["api"]))
+    what, took_ms, bare, _ = max(of_api, key=lambda one: statistics.median(one[1]) / one[2])
+    yield _ratio(f"slowest page of the API beside its queries, {what}: {size}", took_ms, bare, options)
+    what, _, _, took_ms = max(of_api, key=lambda one: _p95(one[3]))
+    yield judge(f"p95 of the slowest page of the API, {what}: {size}", _p95(took_ms), "ms", TIME, options)
     yield from _trace(client, content, size, options)
+    trace = f"/trace/{content.large_trace}"
+    visits = {case.what: client.first_visit(case.address) for case in known} | {
+        "a large trace": client.first_visit(trace)
+    }
+    yield _largest("first visit", visits, options)
+    answers = {case.what: client.get(case.api).size for case in known} | {
+        "a large trace": client.get(path_of(trace)).size
+    }
+    yield _largest("answer of the API", answers, options)
 
 
-def _record(recorder: Recorder, case: Case) -> None:
-    asked = Asked(Settings({}), Minutes(), path=case.path, query=case.query)
-    for _ in range(2):
-        # A first look counts the spans of an hour, later ones those of the last minutes.
-        recorder.queries.clear()
-        case.page.read(recorder, asked)
+def _took(client: Client, target: Target, case: Case, rounds: int) -> dict[str, list[float]]:
+    """Return the times of a page and of the same in the API, made or answered, and of the bare queries."""
+    page = case.page
+    with closing(Recorder(target)) as recorder, closing(Database(target)) as database:
+        asked = Asked(Settings({}), Minutes(), path=case.path, query=case.query)
+        for _ in range(2):
+            # A first look counts the spans of an hour, later ones those of the last minutes.
+            recorder.queries.clear()
+            page.model(recorder, asked)
+        shown = {"path": "/", "navigation": NAVIGATION, "rights": Rights(True, True, "token")}
+        calls = {
+            "made": lambda: render(page.template, page=page.model(database, asked), **shown),
+            "json": lambda: as_json(page, page.model(database, asked)),
+            "page": lambda: client.get(case.address),
+            "api": lambda: client.get(case.api),
+            "bare": recorder.send,
+        }
+        return _rounds(calls, rounds)
 
 
 def _ratio(what: str, took: list[float], bare: float, options: Options) -> Measured:
     return judge(what, statistics.median(took), "ms", RATIO, options, reference=("its queries", bare))
 
 
+def _largest(of: str, sizes: dict[str, int], options: Options) -> Measured:
+    what = max(sizes, key=lambda one: sizes[one])
+    return judge(f"largest {of}, {what}: with headers, compressed", sizes[what] / 1000, "kB", SIZE, options)
+
+
 def _trace(client: Client, content: Content, size: Size, options: Options) -> Iterator[Measured]:
     """Measure a large trace; as it is a second of work, fewer times."""
     address = f"/trace/{content.large_trace}"
-    took = _rounds({"trace": lambda: client.get(address)}, 3)["trace"]
+    took = _rounds({"trace": lambda: client.get(address)}, 5)["trace"]
     yield judge(f"a large trace: {size.trace:,} spans", statistics.median(took), "ms", TRACE_TIME, options)
-    visit = client.first_visit(address) / 1000
-    yield judge(f"first visit of a large trace: {size.trace:,} spans", visit, "kB", SIZE, options)
 
 
 def _rounds(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:

@@ -84,7 +84,8 @@ INSERT INTO workflow_trace_log (trace_id, span_id, parent_span_id, span_type, sp
 SELECT %(trace)s::uuid, md5('large' || n)::uuid,
        CASE WHEN n > 0 THEN md5('large' || CASE WHEN n <= 50 THEN 0 ELSE 1 + n %% 50 END)::uuid END,
        CASE WHEN n = 0 THEN 'handoff' WHEN n <= 50 THEN 'phase' ELSE 'tool' END,
-       CASE WHEN n = 0 THEN 'LEAD-TO-PLAN' WHEN n <= 50 THEN 'PHASE-' || n ELSE 'T' || CASE WHEN n %% 3 = 0 THEN n ELSE n %% 400 END END,
+       CASE WHEN n = 0 THEN 'LEAD-TO-PLAN' WHEN n <= 50 THEN 'PHASE-' || n WHEN n %% 3 = 0 THEN 'T' || n
+            ELSE 'T' || n %% 400 END,
        from_ms, from_ms + took_ms, took_ms, '{{"host": "web-1", "service.name": "build", "retry_attempt": 0}}'
 FROM (SELECT n,
              %(from_ms)s + CASE WHEN n = 0 THEN 0 WHEN n <= 50 THEN (n - 1) * 60000
@@ -112,8 +113,7 @@ class Size:
     trace: int
 
     def __str__(self) -> str:
-        slow = self.dimensions // SLOW_EVERY
-        return f"{self.dimensions:,} dimensions, {DAYS} days, {slow:,} items, {self.runs:,} runs, {self.spans:,} spans"
+        return f"{self.dimensions:,} dimensions, {self.spans:,} spans"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ class Recorder(Database):
     def transaction(self, **named: Any) -> Iterator[Any]:
         """Yield a cursor that records."""
         with super().transaction(**named) as cursor:
-            yield _Cursor(cursor, self.queries)
+            # Within another transaction, it records already.
+            yield cursor if isinstance(cursor, _Cursor) else _Cursor(cursor, self.queries)
 
     def send(self) -> None:
         """Send the recorded queries, and read all rows."""

@@ -31,7 +31,7 @@ def seconds_since(tenths: bytes, now: float) -> float:
 
 
 class Requests:
-    """Requests with new traces each, made from one by replacing ids: generating spans would take longer than storing."""
+    """Requests with new traces each, made from one by replacing ids: generating spans takes longer than storing."""
 
     def __init__(self, seed: int, spans: int) -> None:
         self.spans = spans

@@ -63,15 +63,14 @@ def read(database: Database, asked: Asked) -> RunPage:
     runs.reap(database)
     run, now = subject(database, asked, runs.without_output, "analysis run"), datetime.now(UTC)
     output = outputs.of(database, run.run_id)
-    found = found_in(output)
     is_stuck = run.status == "QUEUED" and now - run.triggered_at > SLOW_START
     return RunPage(
         run=run,
         times=tuple(times_of(run)),
         took=took(run, now),
         counts=tuple((means, output[name]) for name, means in _COUNTS.items() if isinstance(output.get(name), int)),
-        found=tuple(found[:MOST_BOTTLENECKS]),
-        more=max(0, len(found) - MOST_BOTTLENECKS),
+        found=tuple(found_in(output)),
+        more=max(0, len(output.get("bottlenecks") or ()) - MOST_BOTTLENECKS),
         errors=tuple(map(str, output.get("errors") or ())),
         detail=tuple((run.error_detail or "").splitlines()),
         dagster=dagster_address(asked.settings, run),
@@ -110,10 +109,10 @@ def took(run: Run, now: datetime) -> timedelta | None:
 
 
 def found_in(output: Mapping[str, Any]) -> list[FoundSlow]:
-    """Return the bottlenecks of an output, worst first."""
+    """Return the bottlenecks of an output that are shown, worst first."""
     return [
         FoundSlow(f"{one['dimension_type']}:{one['dimension_key']}", ratio_of(one), one.get("improvement_id") or "")
-        for one in output.get("bottlenecks") or ()
+        for one in (output.get("bottlenecks") or ())[:MOST_BOTTLENECKS]
     ]
 
 
