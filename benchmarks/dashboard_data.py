@@ -150,7 +150,7 @@ def _spans(connection: Database, size: Size) -> str:
         # Stored yesterday: the history did not arrive in the last hour.
         cursor.execute(f"{default} now() - interval '1 day'")
     generate.fill(connection.target, size.spans, 1_000, DAYS)
-    trace = _trace(connection, size.trace)
+    trace = large_trace(connection, size.trace)
     with connection.transaction() as cursor:
         cursor.execute(f"{default} now()")
         cursor.execute(_RECENT, {"spans": RECENT})
@@ -208,7 +208,8 @@ def _directive(connection: Database, found: dict[str, Any]) -> str:
     return key
 
 
-def _trace(connection: Database, count: int) -> str:
+def large_trace(connection: Database, count: int) -> str:
+    """Insert a trace of many spans, a third of them with names of their own; return its id."""
     now = datetime.now(UTC)
     spans.ensure_partitions(connection, now - DAY, now + DAY)
     trace = "5ca1ab1e-0000-4000-8000-000000000000"
