@@ -23,6 +23,8 @@ from leo_telemetry_pipeline.web.dashboard import version
 LINE = "17.3"
 MOST_MB = 300
 RATE, PER_REQUEST = 1_000, 10
+# Between two news: longer than a page takes to see one.
+_BETWEEN_S = 2.2
 
 
 @dataclass(frozen=True)
@@ -165,25 +167,28 @@ async def _rounds(
 
 async def _watched(receiver: Receiver, size: Size, send: Callable[[], Awaitable[Sent]], noted: Noted) -> Sent:
     async with live_viewers.looking(receiver.port, size.viewers) as viewers:
-        news = asyncio.create_task(_news(receiver, size.seconds))
+        over = asyncio.Event()
+        news = asyncio.create_task(_news(receiver, over))
         since = time.time()
         sent = await send()
-        until, commits = time.time(), await news
+        until = time.time()
+        over.set()
+        commits = await news
         # The last news has its time to arrive.
         await asyncio.sleep(size.most_s if size.most_s < 5 else 3)
     noted.add(viewers, commits, since, until)
     return sent
 
 
-async def _news(receiver: Receiver, seconds: float) -> dict[str, float]:
-    """Request and cancel analyses for some time; return when each version of the pages was committed."""
-    commits, ends = {}, time.monotonic() + seconds
+async def _news(receiver: Receiver, over: asyncio.Event) -> dict[str, float]:
+    """Request and cancel analyses until it is over; return when each version of the pages was committed."""
+    commits = {}
     with closing(Database(receiver.target())) as database:
-        while time.monotonic() < ends:
+        while not over.is_set():
             for change in (_request, _cancel):
                 known, committed_at = await asyncio.to_thread(change, database)
                 commits[known] = committed_at
-                await asyncio.sleep(2.2)
+                await asyncio.sleep(_BETWEEN_S)
     return commits
 
 
