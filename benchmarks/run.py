@@ -19,7 +19,10 @@ HERE = Path(__file__).resolve().parent
 # Retries of a missed budget in a quick run: short measurements are noisy, and noise only makes things slower.
 AGAIN = 2
 # These measure accuracy rather than time and saturate one core: a quick run executes two at once.
-ERRORS = ("causes", "changes", "compare", "forecast", "mix", "resolution", "tails", "time_outs", "tuning", "year")
+ERRORS = (
+    *("causes", "changes", "compare", "forecast", "mix", "resolution", "tails", "time_outs", "tuning", "versions"),
+    "year",
+)
 COUNTS_ERRORS = {f"bench_{name}.py" for name in ERRORS}
 
 

@@ -5,6 +5,7 @@ Belongs here: which traces are compared, and how causes are stored. Does not: co
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -17,6 +18,7 @@ from leo_telemetry_pipeline.analysis import (
     measure_changes,
     mixed_parts,
     slices,
+    versions,
 )
 from leo_telemetry_pipeline.analysis import bottlenecks as judging
 from leo_telemetry_pipeline.analysis.causes import Member
@@ -27,9 +29,11 @@ from leo_telemetry_pipeline.defs.assets.bottlenecks import BOTTLENECKS
 from leo_telemetry_pipeline.defs.assets.learning import LEARNED
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.defs.ui import markdown_tables
-from leo_telemetry_pipeline.dimension import Bottleneck, ExplainedCause, Explanation
+from leo_telemetry_pipeline.dimension import Bottleneck, Dimension, ExplainedCause, Explanation
 
 _ASSET = "bottleneck_causes"
+# Causes beyond this many are not asked for their first slow version, which takes traces of its own.
+MOST_DATED = 10
 
 
 def _write(analysis: Analysis, made: list[ExplainedCause]) -> None:
@@ -75,7 +79,7 @@ def explain(
     ``alone``: attribute and value to which the slowness of a label is known to be confined.
     """
     judged = LEARNED.get(analysis)
-    attributions, only, shared, set_apart, measured = {}, {}, {}, {}, {}
+    attributions, only, shared, set_apart, measured, versioned = {}, {}, {}, {}, {}, set()
     for compared in compared_traces.by_onset(analysis, slow):
         both = compared.since, compared.before
         mixed = mixed_parts.parts(judged, compared.onset)
@@ -86,15 +90,20 @@ def explain(
         measured |= {name: measure_changes.changes_of(*both, *name) for name in names}
         all_calls = replace(compared.since, above_ms={})
         set_apart |= {each.dimension: _set_apart(all_calls, compared.before, each) for each in compared.slow}
+        versioned |= {name for name in names if versions.names(_attributes(both, name))}
+    grouped = causes.group(slow, attributions, {**only, **alone}, shared)
+    dated = [cause.representative for cause in grouped if cause.representative.dimension in versioned][:MOST_DATED]
+    first_slow = _first_slow(analysis, dated)
 
     def explained(member: Member) -> Explanation:
         name = member.slow.dimension
         found = attributions.get(name)
         why = attribution.line(found, added_ms=member.slow.added_ms) if found and found.parts else None
-        return Explanation(*name, round(float(member.share), 4), why, measured[name], set_apart[name])
+        shown = [*measured[name], *first_slow.get(name, ())]
+        return Explanation(*name, round(float(member.share), 4), why, shown, set_apart[name])
 
     made = []
-    for cause in causes.group(slow, attributions, {**only, **alone}, shared):
+    for cause in grouped:
         own, *others = map(explained, cause.members)
         value = "=".join(cause.value) if cause.value else None
         made.append(ExplainedCause(**vars(own), kind=cause.kind, key=cause.key, members=tuple(others), value=value))
@@ -109,5 +118,24 @@ def _set_apart(after: Forest, before: Forest, slow: Bottleneck) -> list[str]:
     cut = slow.slow_calls.cut_ms if slow.slow_calls else attributes.slow_cut(*times)
     # Spans of the normal days never count as slow, whatever their length.
     is_slow = np.concatenate([times[0] > cut, np.zeros(len(times[1]), dtype=bool)])
-    every = [forest.attributes[row] for forest, rows in sides for row in rows]
+    every = _attributes((after, before), slow.dimension)
     return list(map(str, attributes.separate(every, is_slow)))
+
+
+def _attributes(forests: Sequence[Forest], name: Dimension) -> list[Mapping[str, Any] | None]:
+    return [forest.attributes[row] for forest in forests for row in critical_path.rows_of(forest, *name)]
+
+
+def _first_slow(analysis: Analysis, slow: Sequence[Bottleneck]) -> dict[Dimension, list[str]]:
+    """Return between which versions each dimension became slow, if versions explain it and all its calls are slower."""
+    found = {}
+    for onset in sorted({each.onset_day for each in slow if each.onset_day}):
+        of_day = [each for each in slow if each.onset_day == onset and not each.slow_calls]
+        trees = compared_traces.around(analysis, onset, [each.dimension for each in of_day])
+        for each in of_day:
+            rows = critical_path.rows_of(trees, *each.dimension)
+            starts, judged = [trees.start[row] for row in rows], trees.judged[rows]
+            levels = each.baseline_p50_ms, each.observed_p50_ms
+            named = versions.first_slow(starts, judged, _attributes([trees], each.dimension), *levels)
+            found[each.dimension] = [str(named)] if named else []
+    return found

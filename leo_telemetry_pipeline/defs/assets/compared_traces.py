@@ -1,11 +1,11 @@
-"""Traces that are compared: those of slow dimensions since their onset, and those of the time before.
+"""Traces that are compared: those of slow dimensions since their onset, those of the time before, and those around it.
 
 Belongs here: reading them, one onset at a time. Does not: choosing days and traces (analysis.sampling), comparing them.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 
 from leo_telemetry_pipeline.analysis import attributes, causes, critical_path, sampling
 from leo_telemetry_pipeline.analysis.critical_path import Forest, TraceSpan
@@ -13,10 +13,15 @@ from leo_telemetry_pipeline.defs.assets import history
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.dimension import Bottleneck, DaySample, Dimension
 from leo_telemetry_pipeline.store import trace_samples
-from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.days import Window, midnight
 
 # Bottlenecks beyond this many are not compared.
 MOST = 100
+
+# Days before and after an onset whose traces show the first slow version, and how many of each: the days next to the
+# onset decide it.
+AROUND, PER_DAY = timedelta(days=14), 10
+NEXT_TO, PER_NEAR_DAY = timedelta(days=3), 60
 
 Sampled = dict[Dimension, list[str]]
 
@@ -45,9 +50,22 @@ def by_onset(analysis: Analysis, slow: Sequence[Bottleneck]) -> Iterator[Compare
         yield Compared(onset, of_day, replace(since, above_ms=cuts), before)
 
 
+def around(analysis: Analysis, onset: date, names: Sequence[Dimension]) -> Forest:
+    """Read traces of dimensions from the days before and after an onset."""
+    first, end = midnight(onset - AROUND), midnight(onset + AROUND)
+    period = Window(first, min(end, analysis.window.end), analysis.window.project)
+    near = {day for day in period.days if onset - NEXT_TO <= day < onset + NEXT_TO}
+    sampled: Sampled = {name: [] for name in names}
+    for days, most in ((sorted(near), PER_NEAR_DAY), ([day for day in period.days if day not in near], PER_DAY)):
+        for of_day in _read_days(analysis, period, days, names, most):
+            for name, found in of_day.items():
+                sampled[name] += found.sample
+    return _forest(analysis, period, sampled)
+
+
 def _slow_traces(analysis: Analysis, slow: Sequence[Bottleneck], period: Window, most: int) -> Sampled:
     days: dict[Dimension, list[DaySample]] = {each.dimension: [] for each in slow}
-    for of_day in _read_days(analysis, period, period.days, slow, most):
+    for of_day in _read_days(analysis, period, period.days, list(days), most):
         for name, sample in of_day.items():
             days[name].append(sample)
     return {each.dimension: sampling.slow_traces(days[each.dimension], each, most) for each in slow}
@@ -60,7 +78,8 @@ def _normal_traces(analysis: Analysis, slow: Sequence[Bottleneck], period: Windo
         left = [each for each in slow if not sampling.has_enough(days[each.dimension], each, most)]
         if not left:
             break
-        for of_day in _read_days(analysis, period, order[number : number + at_once], left, most):
+        names = [each.dimension for each in left]
+        for of_day in _read_days(analysis, period, order[number : number + at_once], names, most):
             for each in left:
                 if each.dimension in of_day and not sampling.has_enough(days[each.dimension], each, most):
                     days[each.dimension].append(of_day[each.dimension])
@@ -68,12 +87,11 @@ def _normal_traces(analysis: Analysis, slow: Sequence[Bottleneck], period: Windo
 
 
 def _read_days(
-    analysis: Analysis, period: Window, days: Sequence[date], slow: Sequence[Bottleneck], most: int
+    analysis: Analysis, period: Window, days: Sequence[date], names: Sequence[Dimension], most: int
 ) -> list[dict[Dimension, DaySample]]:
     """Return the samples of each day, in one query: on a cluster, each has to ask every shard."""
     if not days:
         return []
-    names = [each.dimension for each in slow]
     read = trace_samples.of_days(analysis.database, period, days, names, history.seen(analysis), most)
     return [read.get(day, {}) for day in days]
 
