@@ -71,7 +71,7 @@ def cases(content: Content) -> list[Case]:
         case("dimensions", "/dimensions"),
         case("search in dimensions", "/dimensions", q="web-1", sort="ratio"),
         case("a dimension", "/dimension", name=content.slow),
-        case("two dimensions", "/dimension", name=content.slow, **{"with": content.other}),
+        case("two dimensions", "/dimension", {}, **{"name": content.slow, "with": content.other}),
         case("items", "/items"),
         case("search in items", "/items", text="G99", state="active"),
         case("an item", "/items/{id}", {"id": content.item}),

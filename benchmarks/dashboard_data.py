@@ -183,7 +183,7 @@ def _analysis(
             " WHERE outcome = 'bottleneck' AND run_id = %s::uuid ORDER BY length(dimension_key), dimension_key",
             (run_id,),
         )
-        slow = [_bottleneck(*row, onset.isoformat()) for row in cursor.fetchall()]
+        slow = [_bottleneck(key, seen, normal, onset.isoformat()) for key, seen, normal in cursor.fetchall()]
         drafts = [planning.worded(one, None, run_id, window.start, window.end) for one in slow]
         ids = execute_values(
             cursor,

@@ -302,7 +302,9 @@ def _put(waiting: list, covered: list, child: tuple[int, float, float, float], q
 
 
 def _parents(traces: list, ids: list, parent_ids: list, start: np.ndarray, end: np.ndarray) -> list[int]:
-    rows = {pair: row for row, pair in reversed(list(enumerate(zip(traces, ids, strict=True))))}
+    pairs = [*zip(traces, ids, strict=True)]
+    # Of several spans with one id, the first.
+    rows = dict(zip(reversed(pairs), reversed(range(len(pairs))), strict=True))
     given = [bool(parent) for parent in parent_ids]
     outermost: dict[Any, int] = {}
     length = end - start

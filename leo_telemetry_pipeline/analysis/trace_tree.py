@@ -252,6 +252,9 @@ def _by_importance(tree: TraceTree, entries: list[tuple[int, ...]]) -> list[tupl
 def _importance(tree: TraceTree, rows: Sequence[int]) -> tuple[bool, float, int]:
     """Return the sort key of an entry, the smallest for the most important one."""
     start, end = tree.forest.start, tree.forest.end
+    if len(rows) == 1:
+        # Most entries of a large trace.
+        return rows[0] not in tree.path, start[rows[0]] - end[rows[0]], rows[0]
     return tree.path.keys().isdisjoint(rows), -sum([end[row] - start[row] for row in rows]), rows[0]
 
 
