@@ -15,8 +15,8 @@ from benchmarks import otlp_requests
 from benchmarks.otlp_requests import PROTOBUF
 
 SENT_AT = re.compile(rb"\bT(\d{5})\b")
-# As long as the name of a span in a request, which it replaces; in tenths of a second.
-_REPLACED, _TENTHS = b"GET /0", 100_000
+# Names of spans, with their length before them. Those that replace them are as long; they count tenths of a second.
+_REPLACED, _TENTHS = re.compile(rb"\x06GET /\d"), 100_000
 _ATTRIBUTES = 4
 
 
@@ -42,11 +42,11 @@ class Requests:
         self._number = seed << 32
 
     def next(self) -> bytes:
-        """Return a request; its first span is named after this moment."""
+        """Return a request; its spans with names of one digit are named after this moment."""
         self._number += 1
         front = self._number.to_bytes(12)
         body = self._ids.sub(lambda found: front + found[0][12:], self._body)
-        return body.replace(_REPLACED, name_now())
+        return _REPLACED.sub(b"\x06" + name_now(), body)
 
 
 @dataclass

@@ -83,7 +83,7 @@ class TraceSpan(NamedTuple):
     def length_ms(self) -> float | None:
         """The length, or None if unknown."""
         if self.duration_ms is not None:
-            return max(self.duration_ms, 0.0)
+            return self.duration_ms if self.duration_ms > 0 else 0.0
         return None if self.end_time_ms is None else max(self.end_time_ms - self.start_time_ms, 0.0)
 
 
@@ -110,7 +110,7 @@ def forest(spans: Iterable[TraceSpan]) -> Forest:
     # In a trace of several services, a span without a host is assumed to have its service's clock.
     named = calls.once_each(attributes, _host)
     hosts = [
-        text(span.host) or named[row] or (services[row] if traces[row] in of_calls else "")
+        (span.host and text(span.host)) or named[row] or (services[row] if traces[row] in of_calls else "")
         for row, span in enumerate(kept)
     ]
     leeway = fit(start, length, parents, list(zip(traces, hosts, strict=True)))
@@ -122,15 +122,14 @@ def forest(spans: Iterable[TraceSpan]) -> Forest:
     for row in np.lexsort((start, -(start + length))).tolist():
         if parents[row] >= 0:
             children[parents[row]].append(row)
-    among = {
-        row: calls.beside(row, services, starts, end, children) for row in range(len(kept)) if traces[row] in of_calls
-    }
+    concerned = [row for row in range(len(kept)) if traces[row] in of_calls] if of_calls else []
+    among = {row: calls.beside(row, services, starts, end, children) for row in concerned}
     return Forest(
         types=types,
         keys=[f"{span.span_type}:{span.span_name}" for span in kept],
         start=starts,
         end=end,
-        queue=[max(span.queue_wait_ms or 0.0, 0.0) for span in kept],
+        queue=[max(span.queue_wait_ms, 0.0) if span.queue_wait_ms else 0.0 for span in kept],
         leeway=leeway.tolist(),
         judged=_judged(length, types, parents),
         parents=parents,
@@ -284,6 +283,8 @@ def _is_merged(span: TraceSpan) -> bool:
 def _without_execution(spans: list[TraceSpan], kept: list[TraceSpan]) -> list[str | None]:
     """Return the parent id of each span that is kept, past ``execution`` spans that have a parent."""
     above: dict[Any, str | None] = {(one.trace_id, one.span_id): one.parent_span_id for one in spans if _is_merged(one)}
+    if not above:
+        return [span.parent_span_id for span in kept]
     parents = []
     for span in kept:
         seen, parent = set(), span.parent_span_id
