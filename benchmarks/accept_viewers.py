@@ -166,7 +166,8 @@ async def _rounds(
 
 
 async def _watched(receiver: Receiver, size: Size, send: Callable[[], Awaitable[Sent]], noted: Noted) -> Sent:
-    async with live_viewers.looking(receiver.port, size.viewers) as viewers:
+    viewers: list[Viewer] = []
+    async with live_viewers.looking(receiver.port, size.viewers, viewers):
         over = asyncio.Event()
         news = asyncio.create_task(_news(receiver, over))
         since = time.time()

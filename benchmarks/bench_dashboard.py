@@ -100,7 +100,7 @@ def of_database(client: Client, target: Target, content: Content, size: Size, op
     """Measure all pages on what is in a database."""
     known, of_api = cases(content), []
     for case in known:
-        took = _took(client, target, case, 8 if options.quick else 60)
+        took = _took(client, target, case, 6 if options.quick else 60)
         bare = statistics.median(took["bare"])
         yield _ratio(f"page, {case.what}: {size}", took["made"], bare, options)
         yield judge(f"p95 of page, {case.what}: {size}", _p95(took["page"]), "ms", TIME, options)

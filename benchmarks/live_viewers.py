@@ -5,11 +5,13 @@ Belongs here: the viewers and what they noted. Does not: the server (served), se
 """
 
 import asyncio
+import multiprocessing
 import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 
 from benchmarks.span_senders import SENT_AT, seconds_since
 
@@ -80,16 +82,39 @@ class Viewer:
 
 
 @asynccontextmanager
-async def looking(port: int, count: int) -> AsyncIterator[list[Viewer]]:
-    """Let viewers look until the block ends; it begins when each has got something."""
+async def looking(port: int, count: int, noted: list[Viewer]) -> AsyncIterator[None]:
+    """Let viewers look until the block ends, and then add them to ``noted``; it begins when each has got something.
+
+    They have a process of their own, so that the time they take is not taken for that of the server.
+    """
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_look, args=(port, count, theirs))
+    process.start()
+    # Else the end of the process would not be noticed.
+    theirs.close()
+    try:
+        await asyncio.to_thread(ours.recv)
+        yield
+        ours.send("over")
+        noted += await asyncio.to_thread(ours.recv)
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _look(port: int, count: int, parent: Connection) -> None:
+    parent.send(asyncio.run(_watch(port, count, parent)))
+
+
+async def _watch(port: int, count: int, parent: Connection) -> list[Viewer]:
     viewers = [Viewer() for _ in range(count)]
     tasks = [asyncio.create_task(viewer.look(port)) for viewer in viewers]
-    try:
-        async with asyncio.timeout(_PATIENCE_S):
-            while not all(viewer.events for viewer in viewers):
-                await asyncio.sleep(0.1)
-        yield viewers
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async with asyncio.timeout(_PATIENCE_S):
+        while not all(viewer.events for viewer in viewers):
+            await asyncio.sleep(0.1)
+    parent.send("ready")
+    await asyncio.to_thread(parent.recv)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return viewers
