@@ -16,7 +16,8 @@ _LOOK_ALIKES = str.maketrans({"<": "\u2039", ">": "\u203a", "@": "\uff20", "`": 
 
 def in_a_line(text: str) -> str:
     """Replace line ends, control characters and invisible characters with spaces."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    # Pages escape thousands of texts, nearly all of them printable.
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def markdown(text: str) -> str:

@@ -72,9 +72,9 @@ def ahead(expected: Expected) -> str:
     return f"{when}: a bottleneck with a probability of {expected.probability:.0%}, P50 between {between}"
 
 
-def bottleneck_of(run: Run, dimension_type: str, key: str) -> Mapping[str, Any] | None:
-    """Return a dimension's entry in the run's findings, None if it is not a bottleneck."""
-    for entry in (run.output_ref or {}).get("bottlenecks") or ():
+def bottleneck_of(output: Mapping[str, Any], dimension_type: str, key: str) -> Mapping[str, Any] | None:
+    """Return a dimension's entry in the output of a run, None if it is not a bottleneck."""
+    for entry in output.get("bottlenecks") or ():
         if (entry["dimension_type"], entry["dimension_key"]) == (dimension_type, key):
             return entry
     return None

@@ -7,6 +7,7 @@ web).
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import UUID
 
 from leo_telemetry_pipeline.actions.inert import in_a_line
 from leo_telemetry_pipeline.analysis.critical_path import TraceSpan
@@ -20,7 +21,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 MOST_SPANS = 200_000
 _MOST_TYPICAL = 20_000
 STEPS = 8
-_LEAST_DIGITS = 4
+_LEAST_DIGITS, _WHOLE = 4, 32
 _LONGEST = 80
 _DIGITS = re.compile(r"[0-9a-f]{4,32}", re.ASCII).fullmatch
 _WHERE = "`leo-telemetry findings --verbose` lists the slowest"
@@ -63,10 +64,16 @@ def find(database: Database, word: str) -> str:
         raise UserError(f"{asked!r} is not a trace id, nor its first {_LEAST_DIGITS} or more digits: {_WHERE}")
     found = traces.starting_with(database, digits)
     if not found:
-        raise UserError(f"There is no trace {asked}: it was never stored, or is older than retention keeps; {_WHERE}")
+        raise _unknown(asked)
     if len(found) > 1:
         raise UserError(f"Several traces begin with {asked}, such as {' and '.join(found)}: give more digits")
     return found[0]
+
+
+def whole_id(word: str) -> str | None:
+    """Return the trace id that a word is, None if it is not a whole one; whether it was stored is not looked up."""
+    digits = word.strip().lower().replace("-", "")
+    return str(UUID(digits)) if _DIGITS(digits) and len(digits) == _WHOLE else None
 
 
 def read(database: Database, trace_id: str, most: int = MOST_SPANS) -> Trace:
@@ -78,20 +85,20 @@ def read(database: Database, trace_id: str, most: int = MOST_SPANS) -> Trace:
     now_ms = datetime.now(UTC).timestamp() * 1000 if running else None
     tree = tree_of([*spans, *running], now_ms)
     if tree is None:
-        raise UserError(f"There is no trace {trace_id}: {_WHERE}")
+        raise _unknown(trace_id)
     return Trace(trace_id, tree, len(spans) == most, bool(running))
 
 
 def typical(database: Database, trace: Trace) -> Typical | None:
     """Return a trace to compare with, None if none is known. It began before the trace, and before the slowdown."""
     root = trace.tree.span(trace.tree.root)
-    run = runs.last_succeeded(database)
-    if run is None or trace.is_running:
+    run_id = None if trace.is_running else runs.last_succeeded_id(database)
+    if run_id is None:
         return None
     dimension = root.span_type, root.span_name
-    result = dimension_results.of_dimension(database, run.run_id, *dimension)
+    result = dimension_results.of_dimension(database, run_id, *dimension)
     if result is None and (into := folded_names.folded(database, dimension)):
-        result = dimension_results.of_dimension(database, run.run_id, *into)
+        result = dimension_results.of_dimension(database, run_id, *into)
     normal_ms = result and (result.baseline_p50_ms or result.p50_ms)
     if not result or not normal_ms:
         return None
@@ -103,3 +110,7 @@ def typical(database: Database, trace: Trace) -> Typical | None:
         return None
     other = read(database, found, _MOST_TYPICAL)
     return Typical(other, normal_ms, compared(trace.tree, other.tree, STEPS))
+
+
+def _unknown(trace_id: str) -> UserError:
+    return UserError(f"There is no trace {trace_id}: it was never stored, or is older than retention keeps; {_WHERE}")

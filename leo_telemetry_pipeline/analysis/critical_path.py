@@ -83,7 +83,7 @@ class TraceSpan(NamedTuple):
     def length_ms(self) -> float | None:
         """The length, or None if unknown."""
         if self.duration_ms is not None:
-            return max(self.duration_ms, 0.0)
+            return self.duration_ms if self.duration_ms > 0 else 0.0
         return None if self.end_time_ms is None else max(self.end_time_ms - self.start_time_ms, 0.0)
 
 
@@ -94,17 +94,25 @@ def forest(spans: Iterable[TraceSpan]) -> Forest:
     is lost becomes a child of the trace's longest root if their times overlap. Subtrees are corrected for clock skew.
     """
     spans = list(spans)
-    places = [place for place, span in enumerate(spans) if span.length_ms is not None and not _is_merged(span)]
+    lengths = [span.length_ms for span in spans]
+    places = [place for place, span in enumerate(spans) if lengths[place] is not None and not _is_merged(span)]
     kept = [spans[place] for place in places]
     parent_ids = _without_execution(spans, kept)
-    length = np.array([span.length_ms for span in kept], dtype=float)
+    length = np.array([lengths[place] for place in places], dtype=float)
     start = np.array([span.start_time_ms for span in kept], dtype=float)
     traces, types = [span.trace_id for span in kept], [span.span_type for span in kept]
     parents = _parents(traces, [span.span_id for span in kept], parent_ids, start, start + length)
-    services = [calls.service_of(mapping(span.attributes)) for span in kept]
-    of_calls = {traces[row] for row, parent in enumerate(parents) if _is_remote(services, row, parent)}
+    attributes = [mapping(span.attributes) for span in kept]
+    services = calls.once_each(attributes, calls.service_of)
+    of_calls: set[str] = set()
+    if calls.has_several(services):
+        of_calls = {traces[row] for row, parent in enumerate(parents) if _is_remote(services, row, parent)}
     # In a trace of several services, a span without a host is assumed to have its service's clock.
-    hosts = [_host(span) or (services[row] if traces[row] in of_calls else "") for row, span in enumerate(kept)]
+    named = calls.once_each(attributes, _host)
+    hosts = [
+        (span.host and text(span.host)) or named[row] or (services[row] if traces[row] in of_calls else "")
+        for row, span in enumerate(kept)
+    ]
     leeway = fit(start, length, parents, list(zip(traces, hosts, strict=True)))
     starts, end = start.tolist(), (start + length).tolist()
     is_known = [kept[above].span_id == given for above, given in zip(parents, parent_ids, strict=True)]
@@ -114,15 +122,14 @@ def forest(spans: Iterable[TraceSpan]) -> Forest:
     for row in np.lexsort((start, -(start + length))).tolist():
         if parents[row] >= 0:
             children[parents[row]].append(row)
-    among = {
-        row: calls.beside(row, services, starts, end, children) for row in range(len(kept)) if traces[row] in of_calls
-    }
+    concerned = [row for row in range(len(kept)) if traces[row] in of_calls] if of_calls else []
+    among = {row: calls.beside(row, services, starts, end, children) for row in concerned}
     return Forest(
         types=types,
         keys=[f"{span.span_type}:{span.span_name}" for span in kept],
         start=starts,
         end=end,
-        queue=[max(span.queue_wait_ms or 0.0, 0.0) for span in kept],
+        queue=[max(span.queue_wait_ms, 0.0) if span.queue_wait_ms else 0.0 for span in kept],
         leeway=leeway.tolist(),
         judged=_judged(length, types, parents),
         parents=parents,
@@ -130,7 +137,7 @@ def forest(spans: Iterable[TraceSpan]) -> Forest:
         attributes=[span.attributes for span in kept],
         handoffs=_handoffs(traces, types, starts),
         services=services,
-        callees=calls.callees(services, [mapping(span.attributes) for span in kept], parents, children),
+        callees=calls.callees(services, attributes, parents, children),
         beside={row: found for row, found in among.items() if found},
         traces=traces,
         places=places,
@@ -276,6 +283,8 @@ def _is_merged(span: TraceSpan) -> bool:
 def _without_execution(spans: list[TraceSpan], kept: list[TraceSpan]) -> list[str | None]:
     """Return the parent id of each span that is kept, past ``execution`` spans that have a parent."""
     above: dict[Any, str | None] = {(one.trace_id, one.span_id): one.parent_span_id for one in spans if _is_merged(one)}
+    if not above:
+        return [span.parent_span_id for span in kept]
     parents = []
     for span in kept:
         seen, parent = set(), span.parent_span_id
@@ -294,7 +303,9 @@ def _put(waiting: list, covered: list, child: tuple[int, float, float, float], q
 
 
 def _parents(traces: list, ids: list, parent_ids: list, start: np.ndarray, end: np.ndarray) -> list[int]:
-    rows = {pair: row for row, pair in reversed(list(enumerate(zip(traces, ids, strict=True))))}
+    pairs = [*zip(traces, ids, strict=True)]
+    # Of several spans with one id, the first.
+    rows = dict(zip(reversed(pairs), reversed(range(len(pairs))), strict=True))
     given = [bool(parent) for parent in parent_ids]
     outermost: dict[Any, int] = {}
     length = end - start
@@ -323,11 +334,8 @@ def _without_circles(parents: list[int]) -> list[int]:
     return parents
 
 
-def _host(span: TraceSpan) -> str:
-    if not span.attributes and not span.host:
-        return ""
-    named = mapping(span.attributes)
-    return text(span.host or named.get("host") or named.get("host.name") or named.get("pod"))
+def _host(attributes: Mapping[str, Any]) -> str:
+    return text(attributes.get("host") or attributes.get("host.name") or attributes.get("pod"))
 
 
 def _is_remote(services: list[str], row: int, parent: int) -> bool:

@@ -6,7 +6,7 @@ siblings. Does not: trees (critical_path), charging a call's gap (links).
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from leo_telemetry_pipeline.analysis.clocks import ROUNDING_MS
@@ -34,6 +34,18 @@ def service_of(attributes: Mapping[str, Any]) -> str:
     return ""
 
 
+def once_each(attributes: Sequence[Mapping[str, Any]], of: Callable[[Mapping[str, Any]], str]) -> list[str]:
+    """Return a function of the attributes of each span, called once per object: spans of a trace share few."""
+    places = [*map(id, attributes)]
+    known = {place: of(one) for place, one in dict(zip(places, attributes, strict=True)).items()}
+    return [known[place] for place in places]
+
+
+def has_several(services: Sequence[str]) -> bool:
+    """Return whether spans are of several services, and so may call each other."""
+    return len({*services} - {""}) > 1
+
+
 def below_clients(
     parents: Sequence[int],
     is_known: Sequence[bool],
@@ -46,6 +58,8 @@ def below_clients(
     The client span is the shortest sibling without children that encloses the server span and no third service's span.
     ``is_known``: whether the span's own parent was found; others were only attached to their trace.
     """
+    if not has_several(services):
+        return list(parents)
     above, remote, leaves = set(parents), defaultdict(list), defaultdict(list)
     for row, parent in enumerate(parents):
         if parent >= 0 and "" not in (services[row], services[parent]):
@@ -76,12 +90,14 @@ def callees(
     peer names the service.
     """
     known = set(services)
-    if not known - {""}:
-        return list(services)
+    peers = once_each(attributes, lambda one: _peer(one, known))
+    if not known - {""} or (not has_several(services) and not any(peers)):
+        return [""] * len(services)
+    kinds = once_each(attributes, lambda one: _text(one, _KIND))
     found = []
     for row, own in enumerate(services):
         called, below = "", children[row]
-        kind = _text(attributes[row], _KIND)
+        kind = kinds[row]
         remote = [services[child] for child in below if services[child] not in ("", own)]
         if own and remote and (kind in _CALLING or (not kind and len(remote) == len(below))):
             called = remote[0]
@@ -90,7 +106,7 @@ def callees(
             and not below
             and (kind in _CALLING or (not kind and parents[row] >= 0 and services[parents[row]] == own))
         ):
-            called = _peer(attributes[row], known)
+            called = peers[row]
         found.append(called)
     return found
 

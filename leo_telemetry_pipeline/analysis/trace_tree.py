@@ -108,7 +108,7 @@ def tree_of(spans: Sequence[TraceSpan], now_ms: float | None = None) -> TraceTre
     """
     if not spans:
         return None
-    unended = {place for place, span in enumerate(spans) if span.length_ms is None}
+    unended = {place for place, span in enumerate(spans) if span.duration_ms is None and span.end_time_ms is None}
     ended = list(spans)
     if unended:
         latest = max(now_ms or 0.0, *(span.start_time_ms + (span.length_ms or 0.0) for span in spans))
@@ -251,7 +251,11 @@ def _by_importance(tree: TraceTree, entries: list[tuple[int, ...]]) -> list[tupl
 
 def _importance(tree: TraceTree, rows: Sequence[int]) -> tuple[bool, float, int]:
     """Return the sort key of an entry, the smallest for the most important one."""
-    return not any(row in tree.path for row in rows), -sum(map(tree.length, rows)), rows[0]
+    start, end = tree.forest.start, tree.forest.end
+    if len(rows) == 1:
+        # Most entries of a large trace.
+        return rows[0] not in tree.path, start[rows[0]] - end[rows[0]], rows[0]
+    return tree.path.keys().isdisjoint(rows), -sum([end[row] - start[row] for row in rows]), rows[0]
 
 
 def _line(tree: TraceTree, rows: tuple[int, ...], parent: int, depth: int, *, is_rest: bool, after: int | None) -> Line:

@@ -52,7 +52,8 @@ def trace(trace_id: str, as_format: str, output: str | None, under: str | None) 
         if as_format == "perfetto":
             _write(output, _perfetto(shown, traces.all_spans(connection, found)))
             return
-        [first, *_] = [*traces.some_spans(connection, found, [shown.tree.span(shown.tree.root).span_id]), None]
+        root = shown.tree.span(shown.tree.root)
+        [first, *_] = [*traces.some_spans(connection, found, {root.span_id: root.start_time_ms}), None]
         page = render(shown, first, typical(connection, shown), _row(shown.tree, under))
         _write(output, iter([page]))
 

@@ -52,7 +52,7 @@ def why(dimension: str, project: str | None, as_json: bool) -> None:
         if result is None:
             raise unknown(connection, run.window, name)
         ahead = forecasts.of_dimension(connection, run.run_id, *name)
-    found = judgement_words.bottleneck_of(run, *name)
+    found = judgement_words.bottleneck_of(run.output_ref or {}, *name)
     if as_json:
         text.as_json(
             {

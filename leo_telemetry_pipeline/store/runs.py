@@ -12,7 +12,6 @@ from typing import Any
 
 import psycopg2.extensions
 
-from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.server.database import Database
 
@@ -184,6 +183,18 @@ def get(database: Database, run_id: str) -> Run | None:
     return _first(database, "WHERE run_id = %s::uuid", (run_id,))
 
 
+def without_output(database: Database, run_id: str) -> Run | None:
+    """Return a run without its ``output_ref``."""
+    rows = database.rows(f"SELECT {_WITHOUT_OUTPUT} FROM telemetry_analysis_runs WHERE run_id = %s::uuid", (run_id,))
+    return Run(*rows[0]) if rows else None
+
+
+def output(database: Database, run_id: str) -> dict[str, Any] | None:
+    """Return the ``output_ref`` of a run."""
+    rows = database.rows("SELECT output_ref FROM telemetry_analysis_runs WHERE run_id = %s::uuid", (run_id,))
+    return rows[0][0] if rows else None
+
+
 def latest(database: Database, limit: int) -> list[Run]:
     """Return the latest runs, newest first."""
     return _select(database, "ORDER BY triggered_at DESC, run_id LIMIT %s", (limit,))
@@ -231,20 +242,9 @@ def last_succeeded_id(database: Database) -> str | None:
     return rows[0][0] if rows else None
 
 
-def last_about(database: Database, project: str | None = None, dimension: Dimension = ("", "")) -> Run | None:
-    """Return the last SUCCEEDED run of a scope, whose ``output_ref`` has only one dimension and the number of all.
-
-    That of a run with thousands of bottlenecks takes longer to read than everything else on a page.
-    """
-    about = """jsonb_build_object(
-        'dimensions_evaluated', output_ref->'dimensions_evaluated',
-        'bottlenecks', jsonb_path_query_array(
-            output_ref, '$.bottlenecks[*] ? (@.dimension_type == $type && @.dimension_key == $key)',
-            jsonb_build_object('type', %s::text, 'key', %s::text)))"""
-    rows = database.rows(
-        f"SELECT {_COLUMNS.replace('output_ref', about)} FROM telemetry_analysis_runs {_LAST}",
-        (*dimension, *_scope(project)),
-    )
+def last(database: Database, project: str | None = None) -> Run | None:
+    """Return the last SUCCEEDED run of a scope, without its ``output_ref``."""
+    rows = database.rows(f"SELECT {_WITHOUT_OUTPUT} FROM telemetry_analysis_runs {_LAST}", _scope(project))
     return Run(*rows[0]) if rows else None
 
 

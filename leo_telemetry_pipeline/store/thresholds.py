@@ -137,7 +137,9 @@ def is_known(database: Database, dimension_type: str, key: str | None) -> bool:
     """Return whether a dimension was ever measured or configured."""
     return database.rows(
         """
-        SELECT EXISTS (SELECT FROM dimension_p50 WHERE dimension_type = %(t)s
+        -- One look-up per run, as the index begins with it.
+        SELECT EXISTS (SELECT FROM dimension_p50
+                       WHERE run_id = ANY(ARRAY(SELECT run_id FROM telemetry_analysis_runs)) AND dimension_type = %(t)s
                        AND (%(k)s::text IS NULL OR dimension_key = %(k)s))
             OR EXISTS (SELECT FROM telemetry_thresholds WHERE dimension_type = %(t)s
                        AND dimension_key IS NOT DISTINCT FROM %(k)s)

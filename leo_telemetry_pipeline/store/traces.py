@@ -4,7 +4,7 @@ Belongs here: lookups by trace id, and the search for a similar trace. Does not:
 (trace_samples), trees (analysis).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -79,13 +79,15 @@ def _attributes(known: dict[tuple, dict[str, str] | None], values: tuple) -> dic
     return known[values]
 
 
-def some_spans(database: Database, trace_id: str, span_ids: Sequence[str]) -> list[Span]:
-    """Return spans of a trace by their ids; attributes that are too large for a page are replaced by a note."""
+def some_spans(database: Database, trace_id: str, starts: Mapping[str, float]) -> list[Span]:
+    """Return spans of a trace by their ids and starts in ms; too large attributes are replaced by a note."""
     columns = ", ".join(_readable(name) for name in COLUMNS[:-1])
     rows = database.rows(
         f'SELECT {columns}, CASE WHEN pg_column_size(attributes) > %s THEN \'{{"…": "too large to show"}}\'::jsonb'
-        f" ELSE {_ATTRIBUTES} END FROM workflow_trace_log AS s WHERE trace_id = %s::uuid AND span_id = ANY(%s::uuid[])",
-        (_MOST_BYTES, trace_id, list(span_ids)),
+        f" ELSE {_ATTRIBUTES} END FROM workflow_trace_log AS s WHERE trace_id = %s::uuid AND span_id = ANY(%s::uuid[])"
+        # Only the partitions of these days are read.
+        " AND start_time_ms BETWEEN %s AND %s",
+        (_MOST_BYTES, trace_id, list(starts), int(min(starts.values())), int(max(starts.values()))),
     )
     return [_span(row) for row in rows]
 

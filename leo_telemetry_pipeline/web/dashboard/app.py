@@ -107,7 +107,7 @@ class _Site:
             common = {"rights": self._access.rights(request), "path": request.url.path, "navigation": NAVIGATION}
             return HTMLResponse(
                 # Rendered in the same thread, so that the receiver's loop stays free.
-                await self._reader.read(lambda it: render(page.template, page=page.read(it, asked), **common))
+                await self._reader.read(lambda it: render(page.template, page=page.model(it, asked), **common))
             )
 
         return show
@@ -116,7 +116,7 @@ class _Site:
         async def answer(request: Request) -> Response:
             self._require_reader(request)
             asked = self._asked(request)
-            content = await self._reader.read(lambda it: api.as_json(page, page.read(it, asked)))
+            content = await self._reader.read(lambda it: api.as_json(page, page.model(it, asked)))
             return Response(content, media_type=_JSON)
 
         return answer

@@ -22,7 +22,9 @@ from leo_telemetry_pipeline.web.dashboard.rendering import render
 MOST_VIEWERS = 1000
 _EVERY_S = 1.0
 _STREAM_S = 45.0
-_RETRY_MS = 1000
+_RETRY_MS = 500
+# Viewers are sent to in groups, within a quarter of a second.
+_GROUPS, _PAUSE_S = 50, 0.005
 # Names of the parts, each a template and the id of an element.
 _PARTS = ("health", "running", "finished")
 _AWAY = {"version": "away"}
@@ -66,7 +68,7 @@ class Live:
     async def _poll(self) -> None:
         try:
             while self._viewers and not self._shall_end():
-                self._send(await self._read())
+                await self._send(await self._read())
                 await asyncio.sleep(_EVERY_S)
         finally:
             self._polling = None
@@ -79,16 +81,21 @@ class Live:
         except DatabaseGone:
             return _AWAY
 
-    def _send(self, now: dict[str, str]) -> None:
+    async def _send(self, now: dict[str, str]) -> None:
         changed = {name: value for name, value in now.items() if self._shown.get(name) != value}
         self._shown = self._shown | now
-        if changed:
-            for inbox in self._viewers:
-                _put(inbox, _event(changed))
+        event, viewers = _event(changed), [*self._viewers] if changed else []
+        # Not to all at once: until a hundred sockets are written to, the receiver could answer nobody.
+        at_once = 1 + len(viewers) // _GROUPS
+        for first in range(0, len(viewers), at_once):
+            for inbox in viewers[first : first + at_once]:
+                _put(inbox, event)
+            await asyncio.sleep(_PAUSE_S)
 
 
 def _rendered(database: Database, settings: Settings, minutes: Minutes) -> dict[str, str]:
-    live = overview.read_live(database, settings, minutes)
+    with database.together():
+        live = overview.read_live(database, settings, minutes)
     return {name: render(f"parts/{name}.html", live=live) for name in _PARTS} | {"version": live.version}
 
 

@@ -24,7 +24,7 @@ from leo_telemetry_pipeline.store.open_spans import OpenSpan
 from leo_telemetry_pipeline.store.outbox import Backlog
 from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline.store.server.database import Database
-from leo_telemetry_pipeline.web.dashboard import version
+from leo_telemetry_pipeline.web.dashboard import outputs, version
 from leo_telemetry_pipeline.web.dashboard.minutes import Minutes
 from leo_telemetry_pipeline.web.dashboard.page import Asked
 
@@ -106,7 +106,7 @@ class Overview:
 def read(database: Database, asked: Asked) -> Overview:
     """Read the page of all projects."""
     live = read_live(database, asked.settings, asked.minutes)
-    output = (live.health.last and live.health.last.output_ref) or {}
+    output = outputs.of(database, live.health.last.run_id) if live.health.last else {}
     found = by_cause(output.get("bottlenecks") or [])
     return Overview(
         live,
@@ -124,7 +124,7 @@ def read_live(database: Database, settings: Settings, minutes: Minutes) -> LiveP
     now = datetime.now(UTC)
     latest = runs.after(database, None, 20)
     newest = [run for run in latest if run.scope_type == "ALL"]
-    last = runs.last_succeeded(database)
+    last = runs.last(database)
     ended = next((run for run in newest if run.status in runs.FINAL), None)
     health = Health(
         now,
@@ -136,11 +136,11 @@ def read_live(database: Database, settings: Settings, minutes: Minutes) -> LiveP
         _spooled(settings),
         outbox.backlog(database),
     )
-    opened = open_spans.running(database)
+    opened, reach = open_spans.running(database), minutes.reach(FINISHED_SHOWN)
     return LivePart(
         health,
         tuple(opened[:RUNNING_SHOWN]),
-        tuple(arrivals.newest(database, FINISHED_SHOWN)),
+        tuple(arrivals.newest(database, FINISHED_SHOWN, reach)) if reach else (),
         version.of(database, latest),
     )
 

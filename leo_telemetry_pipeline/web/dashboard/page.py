@@ -45,6 +45,11 @@ class Page:
     link: str = ""
     query: Mapping[str, str] = field(default_factory=dict)
 
+    def model(self, database: Database, asked: Asked) -> Any:
+        """Read the model in one transaction."""
+        with database.together():
+            return self.read(database, asked)
+
 
 @dataclass(frozen=True)
 class Step:

@@ -22,7 +22,7 @@ from leo_telemetry_pipeline.store.forecasts import Expected
 from leo_telemetry_pipeline.store.history.histograms import GAMMA
 from leo_telemetry_pipeline.store.item_episodes import Episode
 from leo_telemetry_pipeline.store.server.database import Database
-from leo_telemetry_pipeline.web.dashboard import distribution_chart
+from leo_telemetry_pipeline.web.dashboard import distribution_chart, outputs
 from leo_telemetry_pipeline.web.dashboard.distribution_chart import Steps
 from leo_telemetry_pipeline.web.dashboard.page import Asked, Missing
 from leo_telemetry_pipeline.web.dashboard.pages import dimension_charts, dimension_history
@@ -159,7 +159,7 @@ class DimensionPage:
 def read(database: Database, asked: Asked) -> DimensionPage:
     """Read one dimension, in the last analysis of all projects or of one."""
     dimension, project = _parsed(asked.query.get("name", "")), asked.query.get("project") or None
-    run = runs.last_about(database, project, dimension)
+    run = runs.last(database, project)
     if run is None or run.window_end is None:
         raise Missing(f"No analysis{_in(project)} has succeeded yet. Run one now: {_command(project)}")
     result = dimension_results.of_dimension(database, run.run_id, *dimension)
@@ -167,7 +167,7 @@ def read(database: Database, asked: Asked) -> DimensionPage:
     history = dimension_history.read(database, dimension, end, project)
     if result is None and history.side is None:
         raise Missing(_unknown(database, dimension, project))
-    found = judgement_words.bottleneck_of(run, *dimension) or {}
+    found = judgement_words.bottleneck_of(outputs.of(database, run.run_id), *dimension) or {}
     expected = forecasts.of_dimension(database, run.run_id, *dimension)
     judged = Judged("not measured: it has no spans in the window of the last analysis")
     if result:

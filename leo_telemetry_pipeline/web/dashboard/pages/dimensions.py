@@ -15,7 +15,7 @@ from leo_telemetry_pipeline.store.dimension_results import SORTS, Listed, Place
 from leo_telemetry_pipeline.store.history import recent_p50s
 from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline.store.server.database import Database
-from leo_telemetry_pipeline.web.dashboard import listing
+from leo_telemetry_pipeline.web.dashboard import listing, outputs
 from leo_telemetry_pipeline.web.dashboard.page import Asked
 
 QUERY = {
@@ -88,7 +88,7 @@ class DimensionsPage:
 def read(database: Database, asked: Asked) -> DimensionsPage:
     """Read a part of the list of all dimensions."""
     wanted = selection(asked.query)
-    run = runs.last_about(database, wanted.project or None)
+    run = runs.last(database, wanted.project or None)
     if run is None:
         return DimensionsPage(wanted)
     found = dimension_results.listed(
@@ -107,7 +107,7 @@ def read(database: Database, asked: Asked) -> DimensionsPage:
         run.run_id,
         run.window_start,
         run.window_end,
-        (run.output_ref or {}).get("dimensions_evaluated") or 0,
+        outputs.of(database, run.run_id).get("dimensions_evaluated") or 0,
         tuple(_rows(database, run, part.rows)),
         tuple(dimension_results.types(database, run.run_id)),
         part.place,

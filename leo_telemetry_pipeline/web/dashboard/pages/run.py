@@ -15,7 +15,7 @@ from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import runs
 from leo_telemetry_pipeline.store.runs import FINAL, Run
 from leo_telemetry_pipeline.store.server.database import Database
-from leo_telemetry_pipeline.web.dashboard import version
+from leo_telemetry_pipeline.web.dashboard import outputs, version
 from leo_telemetry_pipeline.web.dashboard.page import Asked, Page, Step, refusals, subject
 
 MOST_BOTTLENECKS = 20
@@ -61,17 +61,16 @@ class RunPage:
 def read(database: Database, asked: Asked) -> RunPage:
     """Read the page of a run. Raises Missing."""
     runs.reap(database)
-    run, now = subject(database, asked, runs.get, "analysis run"), datetime.now(UTC)
-    output = run.output_ref or {}
-    found = found_in(output)
+    run, now = subject(database, asked, runs.without_output, "analysis run"), datetime.now(UTC)
+    output = outputs.of(database, run.run_id)
     is_stuck = run.status == "QUEUED" and now - run.triggered_at > SLOW_START
     return RunPage(
         run=run,
         times=tuple(times_of(run)),
         took=took(run, now),
         counts=tuple((means, output[name]) for name, means in _COUNTS.items() if isinstance(output.get(name), int)),
-        found=tuple(found[:MOST_BOTTLENECKS]),
-        more=max(0, len(found) - MOST_BOTTLENECKS),
+        found=tuple(found_in(output)),
+        more=max(0, len(output.get("bottlenecks") or ()) - MOST_BOTTLENECKS),
         errors=tuple(map(str, output.get("errors") or ())),
         detail=tuple((run.error_detail or "").splitlines()),
         dagster=dagster_address(asked.settings, run),
@@ -84,7 +83,7 @@ def read(database: Database, asked: Asked) -> RunPage:
 
 def make(database: Database, asked: Asked) -> str:
     """Cancel the run. Raises Missing or Refused."""
-    run = subject(database, asked, runs.get, "analysis run")
+    run = subject(database, asked, runs.without_output, "analysis run")
     with refusals():
         analysis_requests.cancel(database, run.run_id)
     return f"/runs/{run.run_id}"
@@ -110,10 +109,10 @@ def took(run: Run, now: datetime) -> timedelta | None:
 
 
 def found_in(output: Mapping[str, Any]) -> list[FoundSlow]:
-    """Return the bottlenecks of an output, worst first."""
+    """Return the bottlenecks of an output that are shown, worst first."""
     return [
         FoundSlow(f"{one['dimension_type']}:{one['dimension_key']}", ratio_of(one), one.get("improvement_id") or "")
-        for one in output.get("bottlenecks") or ()
+        for one in (output.get("bottlenecks") or ())[:MOST_BOTTLENECKS]
     ]
 
 

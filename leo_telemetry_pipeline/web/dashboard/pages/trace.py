@@ -4,8 +4,10 @@ Belongs here: the model of the page. Does not: which lines are shown (analysis.t
 (actions.traces).
 """
 
+import gc
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Lock
@@ -110,8 +112,9 @@ class TracePage:
 def read(database: Database, asked: Asked) -> TracePage:
     """Read the page of a trace, or of a part of it."""
     try:
-        trace_id = action.find(database, asked.path["trace_id"])
-        with _one_at_once:
+        word = asked.path["trace_id"]
+        trace_id = action.whole_id(word) or action.find(database, word)
+        with _one_at_once, _uncollected():
             trace = action.read(database, trace_id)
             lines = _lines(trace.tree, asked.query)
             is_whole = not asked.query.get("under") and not asked.query.get("name")
@@ -119,6 +122,18 @@ def read(database: Database, asked: Asked) -> TracePage:
             return _page(database, trace, lines, asked.query, normal and _beside(normal))
     except UserError as error:
         raise Missing(error.message) from None
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Pause the garbage collector: it would go through all spans again and again while they are read."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _lines(tree: TraceTree, query: Mapping[str, str]) -> list[Line]:
@@ -144,9 +159,10 @@ def _page(
     tree, times = trace.tree, spent(trace.tree)
     begin, end = min(line.start for line in lines), max(line.end for line in lines)
     chosen = sorted((line for line in lines if line.count == 1 and not line.is_rest), key=_importance)[:ATTRIBUTED]
+    rows = [line.row for line in chosen]
     root = tree.span(tree.root).span_id
-    ids = {tree.span(line.row).span_id for line in chosen} | {root}
-    known = {span.span_id: _about(span) for span in traces.some_spans(database, trace.trace_id, sorted(ids))}
+    starts = {span.span_id: span.start_time_ms for span in (tree.span(row) for row in {*rows, tree.root})}
+    known = {span.span_id: _about(span) for span in traces.some_spans(database, trace.trace_id, starts)}
     subject = tree.row_of(query["under"]) if query.get("under") else None
     return TracePage(
         trace.trace_id,

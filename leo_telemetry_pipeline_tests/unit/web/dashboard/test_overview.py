@@ -1,12 +1,8 @@
 """Overview: causes and what they slow down, and counts of minutes."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-import pytest
-
-from leo_telemetry_pipeline.store import arrivals
 from leo_telemetry_pipeline.web.dashboard import overview
-from leo_telemetry_pipeline.web.dashboard.minutes import Minutes
 
 NOW = datetime(2026, 3, 1, 12, 30, 20, tzinfo=UTC)
 
@@ -40,20 +36,3 @@ def test_a_cause_that_is_no_bottleneck_itself_does_not_hide_what_it_slows_down()
         [bottleneck("handoff:H", 2, "service:db"), bottleneck("phase:P", 1.8, "service:db")]
     )
     assert (one["dimension_key"], members) == ("H", ("phase:P",))
-
-
-def test_minutes_are_counted_once_and_the_newest_again(monkeypatch: pytest.MonkeyPatch):
-    """Lost: each open page counts an hour of spans every second."""
-    asked: list[datetime] = []
-
-    def per_minute(_database: object, since: datetime) -> dict[datetime, int]:
-        asked.append(since)
-        return {since: len(asked)}
-
-    monkeypatch.setattr(arrivals, "per_minute", per_minute)
-    minutes = Minutes()
-    first = minutes.refreshed(None, NOW)  # type: ignore[arg-type]
-    assert (len(first), first[0], sum(first)) == (60, 1, 1)
-    second = minutes.refreshed(None, NOW + timedelta(minutes=1))  # type: ignore[arg-type]
-    assert asked == [NOW.replace(hour=11, minute=31, second=0), NOW.replace(minute=28, second=0)]
-    assert (second[0], second[56], sum(second)) == (0, 2, 2)
