@@ -19,6 +19,8 @@ from leo_telemetry_pipeline.defs.names import OURS, PREFIX
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 EXPANDED = tuple(OURS + group for group in ("traces", "findings", "insights"))
 _LAST_ASSET = "threshold_suggestions"
+# An asset of the last group whose name the graph does not shorten.
+_LAST_DRAWN = "learned_baselines"
 _SETTLES_S = 5
 _DASHBOARD = (1440, 900)
 _MARGIN = 24
@@ -50,9 +52,9 @@ def main() -> None:
             page = chromium.page()
             address = f"http://127.0.0.1:{dev.ui_port}"
             _prefer(page, address)
+            _dashboard(page, f"http://127.0.0.1:{dev.otlp_port}")
             _assets(page, address)
             _bottlenecks(page, address)
-            _dashboard(page, f"http://127.0.0.1:{dev.otlp_port}")
 
 
 def _wait_for_insights(dev: Deployed) -> None:
@@ -75,7 +77,7 @@ def _prefer(page: Page, address: str) -> None:
 def _assets(page: Page, address: str) -> None:
     page.resize(1900, 1800)
     page.open(f"{address}/asset-groups?expanded={','.join(f'global@global:{group}' for group in EXPANDED)}")
-    page.until(f"document.body.innerText.includes('{_LAST_ASSET}') && !document.body.innerText.includes('Loading')")
+    page.until(f"document.body.innerText.includes('{_LAST_DRAWN}') && !document.body.innerText.includes('Loading')")
     time.sleep(_SETTLES_S)
     page.picture(IMAGES / "assets.png", page.around(_GRAPH, _MARGIN))
 
