@@ -56,6 +56,7 @@ def _refusals(statement: str, tables: frozenset[str]) -> list[str]:
         found.append("uses grouping sets")
     if not re.search(rf"\b{SPANS}", statement):
         if re.search(r"\(\s*_\s*\)\s+as\b", statement):
+            found += list(_grouped_arrays(statement))
             found += [f"reads {name} with an unknown query" for name in _local_tables(statement, tables)]
         return found
     if statement.split()[0] == "drop":
@@ -66,8 +67,17 @@ def _refusals(statement: str, tables: frozenset[str]) -> list[str]:
     for join in re.finditer(rf"\bjoin\s+(?:only\s+)?{SPANS}(.*?)(?:{_CLAUSE})", statement, re.DOTALL):
         if "trace_id" not in join[1]:
             found.append("joins the span table on something other than trace_id")
+    found += _grouped_arrays(statement)
     found += [f"has a correlated subquery: {inner[:60]}" for inner in _correlated(statement)]
     return found
+
+
+def _grouped_arrays(statement: str) -> Iterator[str]:
+    """Say where the values of an array are grouped for each row, which Citus 14 cannot plan."""
+    for start, end in _groups(statement):
+        is_lateral = re.search(r"\blateral\s*\($", statement[:start])
+        if is_lateral and re.search(r"\bunnest\b.*\bgroup\s+by\b", statement[start:end], re.DOTALL):
+            yield "groups the values of an array in a lateral subquery"
 
 
 # What a statement writes or creates, and does not read.
