@@ -51,12 +51,12 @@ def refusals(sql: str, tables: frozenset[str]) -> list[str]:
 
 
 def _refusals(statement: str, tables: frozenset[str]) -> list[str]:
-    found = []
+    # The span table may be below an unknown query.
+    found = list(_grouped_arrays(statement))
     if re.search(r"\bgrouping\s+sets\b|\b(?:rollup|cube)\s*\(", statement):
         found.append("uses grouping sets")
     if not re.search(rf"\b{SPANS}", statement):
         if re.search(r"\(\s*_\s*\)\s+as\b", statement):
-            found += list(_grouped_arrays(statement))
             found += [f"reads {name} with an unknown query" for name in _local_tables(statement, tables)]
         return found
     if statement.split()[0] == "drop":
@@ -67,7 +67,6 @@ def _refusals(statement: str, tables: frozenset[str]) -> list[str]:
     for join in re.finditer(rf"\bjoin\s+(?:only\s+)?{SPANS}(.*?)(?:{_CLAUSE})", statement, re.DOTALL):
         if "trace_id" not in join[1]:
             found.append("joins the span table on something other than trace_id")
-    found += _grouped_arrays(statement)
     found += [f"has a correlated subquery: {inner[:60]}" for inner in _correlated(statement)]
     return found
 
