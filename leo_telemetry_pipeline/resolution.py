@@ -1,4 +1,4 @@
-"""Resolution of durations (whole milliseconds or microseconds), and the least possible change between two P50s.
+"""Resolution of durations (microseconds, milliseconds or seconds), and the least possible change between two P50s.
 
 Belongs here: how far a rounded P50 may be from the true one, and the change that two such P50s prove. Does not: reading
 history (store.history), formatting (actions).
@@ -6,8 +6,15 @@ history (store.history), formatting (actions).
 
 WHOLE_MS = 1.0
 MICROSECOND = 0.001
+# Types of spans whose source knows only whole seconds.
+_IN_SECONDS = frozenset(("github_workflow", "github_job", "github_step"))
 # Resolution matters where it moves a ratio by more than this factor.
 _APART = 1.05
+
+
+def of_type(dimension_type: str) -> float:
+    """Return the resolution in ms of a dimension type's clock, 0 if it may be as fine as its durations."""
+    return 1_000.0 if dimension_type.partition("+")[0] in _IN_SECONDS else 0.0
 
 
 def least_ratio(now_ms: float, before_ms: float, resolution_ms: float) -> float:

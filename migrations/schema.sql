@@ -1377,6 +1377,17 @@ CREATE TABLE public.telemetry_shared_names (
 
 COMMENT ON TABLE public.telemetry_shared_names IS 'Names of operations that several services, or client and server, share. Each is judged per value of the attribute instead, as in operation+service.name:GET:shop.';
 
+CREATE TABLE public.telemetry_source_cursors (
+    source text NOT NULL,
+    place text NOT NULL,
+    "position" jsonb NOT NULL,
+    read_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE public.telemetry_source_cursors IS 'How far leo-telemetry look has read each place. It only saves work: ids of spans keep them from being stored twice.';
+
+COMMENT ON COLUMN public.telemetry_source_cursors."position" IS 'Interpreted by the source only.';
+
 CREATE TABLE public.telemetry_suggestions (
     run_id uuid NOT NULL,
     dimension_type text NOT NULL,
@@ -1611,6 +1622,9 @@ ALTER TABLE ONLY public.telemetry_sealed_days
 ALTER TABLE ONLY public.telemetry_shared_names
     ADD CONSTRAINT telemetry_shared_names_pkey PRIMARY KEY (span_type, span_name);
 
+ALTER TABLE ONLY public.telemetry_source_cursors
+    ADD CONSTRAINT telemetry_source_cursors_pkey PRIMARY KEY (source, place);
+
 ALTER TABLE ONLY public.telemetry_suggestions
     ADD CONSTRAINT telemetry_suggestions_pkey PRIMARY KEY (run_id, dimension_type, dimension_key);
 
@@ -1835,6 +1849,8 @@ CREATE POLICY telemetry_granted ON public.telemetry_sealed_days USING ((CURRENT_
 
 CREATE POLICY telemetry_granted ON public.telemetry_shared_names USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
+CREATE POLICY telemetry_granted ON public.telemetry_source_cursors USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
+
 CREATE POLICY telemetry_granted ON public.telemetry_suggestions USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
 CREATE POLICY telemetry_granted ON public.telemetry_thresholds USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
@@ -1860,6 +1876,8 @@ ALTER TABLE public.telemetry_removed_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.telemetry_sealed_days ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.telemetry_shared_names ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.telemetry_source_cursors ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.telemetry_suggestions ENABLE ROW LEVEL SECURITY;
 

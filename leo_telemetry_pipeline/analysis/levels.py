@@ -17,6 +17,7 @@ from leo_telemetry_pipeline.analysis.bucket_percentiles import mean_logs, percen
 from leo_telemetry_pipeline.analysis.changes import ChangePoint, Prepared, Series, day_number
 from leo_telemetry_pipeline.daily_rows import Rows, at_coarsest, resolution_of
 from leo_telemetry_pipeline.dimension import Baseline, Dimension
+from leo_telemetry_pipeline.resolution import WHOLE_MS, of_type
 
 # In whole ms, a P50 of 0 means less than 0.5 ms.
 LEAST_MS = 0.5
@@ -29,8 +30,8 @@ ACCEPTED_LEAST = 3
 OUTLIER = 2.5
 # A tail needs a span in its slowest fifth.
 TAIL_SPANS_LEAST = 5
-# Tails of different resolutions are compared if each is this many steps of the coarser one.
-TAIL_STEPS_LEAST = 20
+# Means of logs, which are not rounded, are compared at a coarse resolution if each is this many steps of it.
+STEPS_LEAST = 20
 # Evidence of a baseline: the day since which the mix of work is another one.
 MIXED_SINCE = "mixed_since"
 # The same day with the mix, kept when the baseline has followed it: dimensions above may follow later.
@@ -60,7 +61,8 @@ class DailyP50s:
         """The resolution of each P50."""
         if self.fine_count is None:
             return np.zeros(len(self.p50_ms))
-        return resolution_of(self.count, self.fine_count)
+        of_clock = np.array([of_type(dimension_type) for dimension_type, _ in self.dimensions])
+        return np.maximum(resolution_of(self.count, self.fine_count), of_clock[self.place] if len(of_clock) else 0.0)
 
     def without_tails(self, types: Collection[str]) -> "DailyP50s":
         """Return the days, those of dimensions of these types without tails."""
@@ -184,10 +186,12 @@ def _series(
         rounded, coarsest = at_coarsest(p50s[enough], steps[enough])
         rounded = np.where(rounded > 0, rounded, LEAST_MS)
         series.append(Series(rounded, counts[enough], days_of[enough], coarsest))
-        # Centers and tails with microseconds cannot be rounded for a comparison with those of whole ms.
-        is_alike = np.ptp(steps) == 0
-        centers.append(means[enough] if daily.center is not None and is_alike else np.log(rounded))
-        known = (counts >= TAIL_SPANS_LEAST) & (is_alike | (np.exp(slowest) >= TAIL_STEPS_LEAST * coarsest))
+        # Centers and tails with microseconds cannot be rounded for a comparison with those of whole ms. In whole
+        # seconds, one span of 0 s among some of 1 s would decide on a mean of logs.
+        is_alike = np.ptp(steps) == 0 and coarsest <= WHOLE_MS
+        is_fine = is_alike or (np.ptp(steps) == 0 and rounded.min(initial=np.inf) >= STEPS_LEAST * coarsest)
+        centers.append(means[enough] if daily.center is not None and is_fine else np.log(rounded))
+        known = (counts >= TAIL_SPANS_LEAST) & (is_alike | (np.exp(slowest) >= STEPS_LEAST * coarsest))
         tails.append(np.where(known, slowest, np.nan)[enough])
     return [daily.dimensions[place] for place in daily.place[order[first]]], series, centers, tails, spans
 

@@ -4,6 +4,7 @@ Belongs here: these commands' options and output. Does not: executing (execution
 """
 
 import uuid
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from leo_telemetry_pipeline.errors import NOT_SUCCEEDED, UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import runs as run_store
 from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline.store.server import database, migrations
 
 
@@ -48,32 +50,42 @@ def analyze(
         return
     tags = {"window_days": window_days, "window_end": end.isoformat() if end else None, "project": project}
     with database.ready(settings) as target, closing(database.Database(target)) as connection:
-        # Heavy imports wait until the database has answered, so that a database error appears at once.
-        from leo_telemetry_pipeline import execution
-        from leo_telemetry_pipeline.defs.names import TAG
-
-        if any(run.status == "RUNNING" and run.scope_id == (project or "") for run in run_store.waiting(connection)):
-            click.echo("Another analysis is running: waiting for it to end.", err=True)
-        connection.close()
-        with execution.instance(target, settings) as dagster:
-            dagster_run_id = execution.analyse(
-                dagster, {TAG + name: str(value) for name, value in tags.items() if value is not None}
-            )
-            failure = execution.why_not_started(dagster, dagster_run_id)
-        run = run_store.of_dagster_run(connection, dagster_run_id)
+        run = executed(target, connection, settings, tags)
         state = findings.read(connection)
+    output = run.output_ref or {}
+    if as_json:
+        text.as_json({"run_id": run.run_id, **output})
+    else:
+        shown = findings.FindingsInputs(state.now, run, run, (), state.last_span)
+        click.echo(findings.render(shown, verbose=verbose))
+    click.get_current_context().exit(1 if output["errors"] else 0)
+
+
+def executed(
+    target: database.Target, connection: database.Database, settings: Settings, tags: Mapping[str, object]
+) -> Run:
+    """Run an analysis in this process and return its row. Raises UserError unless it SUCCEEDED."""
+    # Heavy imports wait until the database has answered, so that a database error appears at once.
+    from leo_telemetry_pipeline import execution
+    from leo_telemetry_pipeline.defs.names import TAG
+
+    scope = tags.get("project") or ""
+    if any(run.status == "RUNNING" and run.scope_id == scope for run in run_store.waiting(connection)):
+        click.echo("Another analysis is running: waiting for it to end.", err=True)
+    connection.close()
+    with execution.instance(target, settings) as dagster:
+        dagster_run_id = execution.analyse(
+            dagster, {TAG + name: str(value) for name, value in tags.items() if value is not None}
+        )
+        failure = execution.why_not_started(dagster, dagster_run_id)
+    run = run_store.of_dagster_run(connection, dagster_run_id)
     if run is None:
         why = f"The analysis could not start: {failure}" if failure else "Another analysis of this scope kept running"
         raise UserError(f"{why}: see `leo-telemetry runs`", NOT_SUCCEEDED)
     if run.status != "SUCCEEDED" or run.output_ref is None:
         why = (run.error_detail or run.reason_code or "no reason given").splitlines()[0]
         raise UserError(f"The analysis ended as {run.status}: {why}", NOT_SUCCEEDED)
-    if as_json:
-        text.as_json({"run_id": run.run_id, **run.output_ref})
-    else:
-        shown = findings.FindingsInputs(state.now, run, run, (), state.last_span)
-        click.echo(findings.render(shown, verbose=verbose))
-    click.get_current_context().exit(1 if run.output_ref["errors"] else 0)
+    return run
 
 
 def _dry(

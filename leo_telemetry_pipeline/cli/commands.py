@@ -23,6 +23,7 @@ _COMMANDS = {
     "impact": ("impact:impact", "Show what became of items, and how much time their resolution gives back."),
     "import": ("import_files:load", "Store spans from files."),
     "items": ("items:items", "List improvement items; show or close one."),
+    "look": ("look:look", "Read the past that is already on this machine, and show what got slower."),
     "maintain": ("maintain:maintain", "Create partitions and drop old spans."),
     "migrate": ("processes.commands:migrate", "Bring the database's tables up to date."),
     "purge": ("spans:purge", "Permanently delete spans by age, project or trace."),

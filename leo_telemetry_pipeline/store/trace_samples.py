@@ -71,7 +71,7 @@ def of_days(
                   FROM (SELECT day, dimension_type, dimension_key, trace_id, max(judged_ms) AS longest_ms
                         FROM ({sql}) AS o {OBSERVED}
                         WHERE (dimension_type, dimension_key)
-                              IN (SELECT * FROM unnest(%(wanted_types)s, %(wanted_keys)s))
+                              IN (SELECT * FROM unnest(%(wanted_types)s::text[], %(wanted_keys)s::text[]))
                         GROUP BY 1, 2, 3, 4) AS of_traces) AS parts) AS ranked
         GROUP BY 1, 2, 3
         """,
@@ -118,7 +118,7 @@ def _traces_of(
         SELECT dimension_type, dimension_key, (array_agg(trace_id::text ORDER BY {order}))[1:%(most)s]
         FROM (SELECT dimension_type, dimension_key, trace_id, max(coalesce(fine_ms, judged_ms)) AS longest_ms
               FROM ({sql}) AS o {OBSERVED}
-              WHERE (dimension_type, dimension_key) IN (SELECT * FROM unnest(%(wanted_types)s, %(wanted_keys)s))
+              WHERE (dimension_type, dimension_key) IN (SELECT * FROM unnest(%(wanted_types)s::text[], %(wanted_keys)s::text[]))
               GROUP BY 1, 2, 3) AS of_traces
         GROUP BY 1, 2
         """,

@@ -56,6 +56,11 @@ TEMPLATES = {
 }
 
 
+def test_a_sample_for_no_dimension_is_empty(db: Database) -> None:
+    """Lost: an analysis fails whose only versions are those of slow calls."""
+    assert trace_samples.of_days(db, WEEK, [midnight(1).date()], [], [], 100) == {}
+
+
 def test_ids_become_placeholders_and_words_stay(db: Database):
     """Lost: names with ids would stay apart; or different work would be judged as one."""
     sql = f"SELECT name, {template('name')} FROM unnest(%(names)s::text[]) AS name"

@@ -45,6 +45,7 @@ OBJECTS = (
     "tables/telemetry_folded_names",
     "tables/telemetry_shared_names",
     "tables/telemetry_name_slices",
+    "tables/telemetry_source_cursors",
     "functions/telemetry_effective_threshold",
     "functions/telemetry_enqueue_retry",
     "functions/telemetry_window_start",
