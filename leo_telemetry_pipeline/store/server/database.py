@@ -28,6 +28,8 @@ URL_VARIABLE = PREFIX + "DATABASE_URL"
 # Refused or cancelled statements raise other classes.
 SERVER_GONE = {
     "OperationalError",
+    # Itself, without a code of the server: the connection broke.
+    "DatabaseError",
     "InterfaceError",
     "AdminShutdown",
     "CrashShutdown",
