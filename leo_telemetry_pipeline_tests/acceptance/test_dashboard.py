@@ -168,11 +168,11 @@ def test_a_person_acts_on_an_item(engine: Browser, served: Served, mode: str):
         page.get_by_role("button", name="Acknowledge").click()
         expect(page).to_have_url(address)
         expect(page.locator("#main .state").first).to_have_text("acknowledged")
-        expect(page.get_by_role("region", name="History")).to_contain_text("I look at it")
+        expect(page.get_by_role("region", name="History", exact=True)).to_contain_text("I look at it")
         sign(page, "It is slow on purpose")
         item.get_by_role("button", name="Dismiss").click()
         expect(page.locator("#main .state").first).to_have_text("dismissed")
-        expect(page.get_by_role("region", name="History")).to_contain_text("It is slow on purpose")
+        expect(page.get_by_role("region", name="History", exact=True)).to_contain_text("It is slow on purpose")
         assert opened.wrong == []
 
 
@@ -183,7 +183,7 @@ def test_a_person_approves_a_directive(tab: Tab):
     sign(tab.page, "It costs us hours")
     tab.page.get_by_role("button", name="Approve").click()
     expect(tab.page.locator("#main .state").first).to_have_text("active")
-    expect(tab.page.get_by_role("region", name="History")).to_contain_text("It costs us hours")
+    expect(tab.page.get_by_role("region", name="History", exact=True)).to_contain_text("It costs us hours")
     assert tab.wrong == []
 
 
