@@ -51,7 +51,8 @@ def refusals(sql: str, tables: frozenset[str]) -> list[str]:
 
 
 def _refusals(statement: str, tables: frozenset[str]) -> list[str]:
-    found = []
+    # The span table may be below an unknown query.
+    found = list(_grouped_arrays(statement))
     if re.search(r"\bgrouping\s+sets\b|\b(?:rollup|cube)\s*\(", statement):
         found.append("uses grouping sets")
     if not re.search(rf"\b{SPANS}", statement):
@@ -68,6 +69,14 @@ def _refusals(statement: str, tables: frozenset[str]) -> list[str]:
             found.append("joins the span table on something other than trace_id")
     found += [f"has a correlated subquery: {inner[:60]}" for inner in _correlated(statement)]
     return found
+
+
+def _grouped_arrays(statement: str) -> Iterator[str]:
+    """Say where the values of an array are grouped for each row, which Citus 14 cannot plan."""
+    for start, end in _groups(statement):
+        is_lateral = re.search(r"\blateral\s*\($", statement[:start])
+        if is_lateral and re.search(r"\bunnest\b.*\bgroup\s+by\b", statement[start:end], re.DOTALL):
+            yield "groups the values of an array in a lateral subquery"
 
 
 # What a statement writes or creates, and does not read.

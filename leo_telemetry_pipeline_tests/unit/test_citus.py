@@ -29,6 +29,9 @@ REFUSED = {
     " WHERE w.parent_span_id = s.span_id) FROM workflow_trace_log AS s",
     "a subquery correlated with a function": "SELECT day FROM unnest(missing) AS day, extract(epoch FROM day) AS s"
     " WHERE NOT EXISTS (SELECT FROM workflow_trace_log_default AS d WHERE d.start_time_ms >= s::bigint * 1000)",
+    "arrays of a query of parts, grouped": "SELECT sorted.n FROM (SELECT day, array_agg(ms) AS a FROM ( _ ) AS o"
+    " GROUP BY 1) AS summed CROSS JOIN LATERAL (SELECT array_agg(n) AS n FROM (SELECT count(*) AS n FROM unnest(a) AS b"
+    " GROUP BY b) AS c) AS sorted",
     "another table beside a query of parts": "SELECT day FROM ( _ ) AS o WHERE NOT EXISTS ("
     "SELECT FROM telemetry_thresholds AS t WHERE t.dimension_key = o.dimension_key)",
     "an insert whose conflicts count": "INSERT INTO workflow_trace_log (trace_id) SELECT trace_id FROM incoming"

@@ -60,7 +60,8 @@ FROM summed CROSS JOIN LATERAL (
 ) AS sorted
 """
 # The same with the buckets of all spans in memory, about 20 bytes per span. The workers of a cluster then send one row
-# per dimension, day and shard, where COUNTED sends one per bucket: of few spans, almost one per span.
+# per dimension, day and shard, where COUNTED sends one per bucket: of few spans, almost one per span. Citus 14 cannot
+# plan a GROUP BY in a LATERAL subquery.
 COUNTED_IN_MEMORY = f"""
 SELECT day, dimension_type, dimension_key, project, count, sum_ms, min_ms, max_ms, fine_count, sorted.buckets,
        sorted.counts
@@ -71,7 +72,9 @@ FROM (
     GROUP BY 1, 2, 3, 4
 ) AS summed CROSS JOIN LATERAL (
     SELECT array_agg(bucket ORDER BY bucket) AS buckets, array_agg(n ORDER BY bucket) AS counts
-    FROM (SELECT of_span AS bucket, count(*) AS n FROM unnest(of_spans) AS of_span GROUP BY 1) AS b
+    FROM (
+        SELECT DISTINCT of_span AS bucket, count(*) OVER (PARTITION BY of_span) AS n FROM unnest(of_spans) AS of_span
+    ) AS b
 ) AS sorted
 """
 MOST_IN_MEMORY = 1_000_000
