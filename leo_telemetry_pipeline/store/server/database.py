@@ -27,10 +27,8 @@ URL_VARIABLE = PREFIX + "DATABASE_URL"
 # Names of error classes that mean the server is unavailable: the driver's, which SQLAlchemy's wrappers share, and ours.
 # Refused or cancelled statements raise other classes.
 SERVER_GONE = {
-    "OperationalError",
-    # Itself, without a code of the server: the connection broke.
-    "DatabaseError",
-    "InterfaceError",
+    # The last one itself, without a code of the server, means that the connection broke.
+    *("OperationalError", "InterfaceError", "DatabaseError"),
     "AdminShutdown",
     "CrashShutdown",
     "CannotConnectNow",
