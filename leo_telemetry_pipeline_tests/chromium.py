@@ -48,7 +48,7 @@ class Tab:
 
     def links(self) -> list[str]:
         """Return the paths of this site that the page links to."""
-        targets = [link.get_attribute("href") or "" for link in self.page.locator("a[href]").all()]
+        targets = [link.get_attribute("href") or "" for link in self.page.locator("a[href]:not([download])").all()]
         return [target for target in targets if re.match(r"/(?!/)", target)]
 
     @property

@@ -43,6 +43,9 @@ class Client:
         answer, left = Answer(), [*pieces] or [b""]
 
         async def receive() -> dict[str, Any]:
+            if not left:
+                # The client stays until it has the answer.
+                await asyncio.Event().wait()
             return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
 
         async def send(message: Any) -> None:

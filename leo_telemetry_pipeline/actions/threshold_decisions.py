@@ -1,4 +1,4 @@
-"""Thresholds that people set: which values are possible, and setting them.
+"""Thresholds that people set: which values are possible, setting them, and switching them off.
 
 Belongs here: checks and the change, with its result in words. Does not: suggested values (threshold_tuning), their
 effect on past days (threshold_effects).
@@ -62,6 +62,36 @@ def put(
     result = f"{name}: {', '.join(f'{value} {shown(given)}' for value, given in values.items())}."
     is_known = known or (key is None and dimension_type in NAMED_ASSETS)
     return result, "" if is_known else f"No analysis has seen {name} yet: it is judged once it has spans."
+
+
+def switch(
+    database: Database,
+    dimension_type: str,
+    key: str | None,
+    *,
+    is_active: bool,
+    by: str | None = None,
+    reason: str = "no reason given",
+) -> str:
+    """Judge a dimension, or without a key a type, or stop judging it; return the result in words. Raises UserError."""
+    require_dimension(dimension_type, key)
+    name = name_of(dimension_type, key)
+    by_default = dimension_type == GLOBAL or (key is None and dimension_type in NAMED_ASSETS)
+    if not by_default and not thresholds.is_known(database, dimension_type, key):
+        raise UserError(
+            f"No dimension {name} was ever measured or configured: "
+            "`leo-telemetry findings --verbose` and `leo-telemetry thresholds list` list names"
+        )
+    thresholds.put(database, dimension_type, key, {"is_active": is_active}, by=by, reason=reason)
+    [now] = thresholds.effective(database, [(dimension_type, key or "")])
+    return switched(name, is_on=is_active, is_judged=now.is_active)
+
+
+def switched(name: str, *, is_on: bool, is_judged: bool) -> str:
+    """Return what became of a switch in words."""
+    if is_on and not is_judged:
+        return f"{name} is switched on, but its type or `{GLOBAL}` is switched off: enable that too."
+    return f"{name} is {'judged again' if is_on else 'no longer judged'}."
 
 
 def name_of(dimension_type: str, key: str | None) -> str:

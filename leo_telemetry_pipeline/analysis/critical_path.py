@@ -104,9 +104,7 @@ def forest(spans: Iterable[TraceSpan]) -> Forest:
     parents = _parents(traces, [span.span_id for span in kept], parent_ids, start, start + length)
     attributes = [mapping(span.attributes) for span in kept]
     services = calls.once_each(attributes, calls.service_of)
-    of_calls: set[str] = set()
-    if calls.has_several(services):
-        of_calls = {traces[row] for row, parent in enumerate(parents) if _is_remote(services, row, parent)}
+    of_calls = calls.with_calls(traces, services, parents)
     # In a trace of several services, a span without a host is assumed to have its service's clock.
     named = calls.once_each(attributes, _host)
     hosts = [
@@ -283,8 +281,6 @@ def _is_merged(span: TraceSpan) -> bool:
 def _without_execution(spans: list[TraceSpan], kept: list[TraceSpan]) -> list[str | None]:
     """Return the parent id of each span that is kept, past ``execution`` spans that have a parent."""
     above: dict[Any, str | None] = {(one.trace_id, one.span_id): one.parent_span_id for one in spans if _is_merged(one)}
-    if not above:
-        return [span.parent_span_id for span in kept]
     parents = []
     for span in kept:
         seen, parent = set(), span.parent_span_id
@@ -336,10 +332,6 @@ def _without_circles(parents: list[int]) -> list[int]:
 
 def _host(attributes: Mapping[str, Any]) -> str:
     return text(attributes.get("host") or attributes.get("host.name") or attributes.get("pod"))
-
-
-def _is_remote(services: list[str], row: int, parent: int) -> bool:
-    return parent >= 0 and "" not in (services[row], services[parent]) and services[row] != services[parent]
 
 
 def _judged(length: np.ndarray, types: Iterable[str], parents: list[int]) -> np.ndarray:

@@ -46,6 +46,17 @@ def has_several(services: Sequence[str]) -> bool:
     return len({*services} - {""}) > 1
 
 
+def with_calls(traces: Sequence[str], services: Sequence[str], parents: Sequence[int]) -> set[str]:
+    """Return the traces in which a span and its parent are of different services."""
+    if not has_several(services):
+        return set()
+    return {
+        traces[row]
+        for row, parent in enumerate(parents)
+        if parent >= 0 and "" not in (services[row], services[parent]) and services[row] != services[parent]
+    }
+
+
 def below_clients(
     parents: Sequence[int],
     is_known: Sequence[bool],

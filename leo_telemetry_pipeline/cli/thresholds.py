@@ -12,7 +12,6 @@ from leo_telemetry_pipeline.cli.tune import tune
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.store import baselines
 from leo_telemetry_pipeline.store import thresholds as store
-from leo_telemetry_pipeline.store.dimensions import GLOBAL, NAMED_ASSETS
 
 
 @click.group()
@@ -114,19 +113,8 @@ def accept(dimension_type: str, key: str, project: str | None) -> None:
     click.echo(f"{decisions.name_of(dimension_type, key)}: the next analysis takes its current level as the baseline.")
 
 
-def _switch(dimension_type: str, key: str | None, active: bool) -> None:
+def _switch(dimension_type: str, key: str | None, is_active: bool) -> None:
     decisions.require_dimension(dimension_type, key)
     with connected() as connection:
-        by_default = dimension_type == GLOBAL or (key is None and dimension_type in NAMED_ASSETS)
-        if not by_default and not store.is_known(connection, dimension_type, key):
-            raise UserError(
-                f"No dimension {decisions.name_of(dimension_type, key)} was ever measured or configured: "
-                "`leo-telemetry findings --verbose` and `leo-telemetry thresholds list` list names"
-            )
-        store.put(connection, dimension_type, key, {"is_active": active})
-        judged = store.effective(connection, [(dimension_type, key or "")])[0].is_active
-    name = decisions.name_of(dimension_type, key)
-    if active and not judged:
-        click.echo(f"{name} is switched on, but its type or `{GLOBAL}` is switched off: enable that too.")
-    else:
-        click.echo(f"{name} is {'judged again' if active else 'no longer judged'}.")
+        result = decisions.switch(connection, dimension_type, key, is_active=is_active)
+    click.echo(result)

@@ -1,7 +1,7 @@
 """Source of Dagster instances with PostgreSQL storage: reads their tables of runs and events, and writes nothing.
 
 Belongs here: finding the database in a dagster.yaml, statements on Dagster's tables. Does not: the spans of a run
-(sources), our own Dagster instance (server).
+(sources), the Dagster instance of our own home.
 """
 
 import os

@@ -118,7 +118,8 @@ def _traces_of(
         SELECT dimension_type, dimension_key, (array_agg(trace_id::text ORDER BY {order}))[1:%(most)s]
         FROM (SELECT dimension_type, dimension_key, trace_id, max(coalesce(fine_ms, judged_ms)) AS longest_ms
               FROM ({sql}) AS o {OBSERVED}
-              WHERE (dimension_type, dimension_key) IN (SELECT * FROM unnest(%(wanted_types)s::text[], %(wanted_keys)s::text[]))
+              WHERE (dimension_type, dimension_key)
+                    IN (SELECT * FROM unnest(%(wanted_types)s::text[], %(wanted_keys)s::text[]))
               GROUP BY 1, 2, 3) AS of_traces
         GROUP BY 1, 2
         """,

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
@@ -132,6 +132,77 @@ def test_an_analysis_shows_as_queued_and_then_as_done_without_a_reload(tab: Tab,
     expect(main).not_to_have_attribute("data-version", before or "", timeout=PATIENCE_MS)
     expect(tab.page.locator(".causes tbody tr")).not_to_have_count(0)
     assert tab.wrong == []
+
+
+def test_an_outage_of_the_database_shows_and_the_page_recovers_by_itself(tab: Tab, served: Served):
+    """Lost: a page left open over an outage shows old figures as if they were current, or for ever."""
+    tab.open("/")
+    tab.page.evaluate("window.isTheSame = true")
+    offline, main = tab.page.locator("#offline"), tab.page.locator("#main")
+    with processes.database_away(served.home):
+        expect(offline).to_contain_text("The database does not answer", timeout=PATIENCE_MS)
+        expect(main.locator(".causes tbody tr")).not_to_have_count(0)
+    expect(offline).to_be_hidden(timeout=PATIENCE_MS)
+    assert served.post(receiver_process.as_json("after the outage")) == 200
+    expect(tab.page.locator("#finished")).to_contain_text("after the outage", timeout=PATIENCE_MS)
+    assert tab.page.evaluate("window.isTheSame") is True
+
+
+def test_a_page_opened_during_an_outage_becomes_the_one_that_was_asked_for(tab: Tab, served: Served):
+    """Lost: who opens a page at the wrong moment sees an error for as long as they look."""
+    with processes.database_away(served.home):
+        assert tab.open("/items") == 503
+        expect(tab.page.locator("h1")).to_have_text("The database does not answer")
+    expect(tab.page.locator("h1")).to_have_text("Improvement items", timeout=PATIENCE_MS)
+
+
+@pytest.mark.parametrize("mode", ["light", "scripts off"])
+def test_a_person_acts_on_an_item(engine: Browser, served: Served, mode: str):
+    """Lost: a finding that a person has seen, or decided against, still looks as if nobody had."""
+    with chromium.tab(engine, f"http://127.0.0.1:{served.port}", mode) as opened:
+        page = opened.page
+        opened.open("/items?state=open")
+        page.locator("tbody tr").last.locator("a").first.click()
+        address, item = page.url, page.locator("aside")
+        sign(page, "I look at it")
+        page.get_by_role("button", name="Acknowledge").click()
+        expect(page).to_have_url(address)
+        expect(page.locator("#main .state").first).to_have_text("acknowledged")
+        expect(page.get_by_role("region", name="History", exact=True)).to_contain_text("I look at it")
+        sign(page, "It is slow on purpose")
+        item.get_by_role("button", name="Dismiss").click()
+        expect(page.locator("#main .state").first).to_have_text("dismissed")
+        expect(page.get_by_role("region", name="History", exact=True)).to_contain_text("It is slow on purpose")
+        assert opened.wrong == []
+
+
+def test_a_person_approves_a_directive(tab: Tab):
+    """Lost: drafted work that nobody can start where they read it."""
+    tab.open("/directives?state=draft")
+    tab.page.locator("tbody a").first.click()
+    sign(tab.page, "It costs us hours")
+    tab.page.get_by_role("button", name="Approve").click()
+    expect(tab.page.locator("#main .state").first).to_have_text("active")
+    expect(tab.page.get_by_role("region", name="History", exact=True)).to_contain_text("It costs us hours")
+    assert tab.wrong == []
+
+
+def test_analyze_now_is_answered_and_its_end_shows_without_a_reload(tab: Tab, served: Served):
+    """Lost: who presses the button does not learn whether anything happened."""
+    tab.open("/runs")
+    tab.page.get_by_role("button", name="Analyze now").click()
+    newest = tab.page.locator("tbody tr").first
+    expect(tab.page.locator(".notice")).to_be_visible()
+    expect(newest).to_contain_text("queued")
+    assert run(served.home, "worker", "--once").code == 0
+    expect(newest).to_contain_text("succeeded", timeout=PATIENCE_MS)
+    assert tab.wrong == []
+
+
+def sign(page: Page, reason: str) -> None:
+    """Fill in who acts, and why."""
+    page.get_by_label("Your name").fill("ada")
+    page.get_by_label("Reason").fill(reason)
 
 
 def test_the_api_answers_as_its_document_says(served: Served):

@@ -370,6 +370,24 @@ def test_other_thresholds_are_shown_on_past_days_before_they_are_set(dashboard: 
     assert "Nothing to set" in dashboard.send("/threshold", name="gate:SLOW", **SIGNED).problem
 
 
+def test_judging_of_a_dimension_is_stopped_and_resumed(dashboard: Browser, db: Database):
+    """Lost: somebody whom a noisy dimension wakes each night cannot end that where they see it, or not undo it."""
+    history(db)
+    page = dashboard.page("/threshold", name="gate:SLOW")
+    assert "not even days like the 7 shown here" in page.text
+    page = dashboard.follow(dashboard.send("/threshold", name="gate:SLOW", judge="off", **SIGNED))
+    assert "gate:SLOW is no longer judged." in page.text
+    assert "by ada: because" in page.text
+    assert "which flag 7 of the last 180 days" in page.text
+    [now] = thresholds.effective(db, [("gate", "SLOW")])
+    assert (now.is_active, now.multiplier) == (False, 2)
+    page = dashboard.follow(dashboard.send("/threshold", name="gate:SLOW", judge="on", **SIGNED))
+    assert "gate:SLOW is judged again." in page.text
+    assert thresholds.effective(db, [("gate", "SLOW")])[0].is_active
+    assert "no such step" in dashboard.send("/threshold", name="gate:SLOW", judge="x", **SIGNED).problem
+    assert "give your name" in dashboard.send("/threshold", name="gate:SLOW", judge="off").problem
+
+
 def history(db: Database) -> None:
     """Store twenty counted days, the last ten slow, with a threshold of 200 ms: medians of seven weeks are over it."""
     for days_ago in range(1, 21):

@@ -249,4 +249,4 @@ def test_the_api_has_the_same_numbers(browser: Browser, db: Database):
     assert answer["compared"]["comparison"]["p50"]["verdict"] == "slower"
     listed = json.loads(browser.get("/api/v1/dimensions?q=SLOWER").html)
     assert listed["rows"][0]["result"]["dimension_key"] == "SLOWER"
-    assert listed["next_page"] == ""
+    assert listed["place"] == ""

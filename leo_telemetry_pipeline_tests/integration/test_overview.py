@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import open_spans
+from leo_telemetry_pipeline.store import open_spans, runs
 from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests.builders import (
     analyse,
@@ -73,6 +73,19 @@ def test_it_shows_what_is_slow_since_when_why_and_what_is_done(browser: Browser,
         (item,),
     )
     assert "in progress by ann" in browser.get("/").text
+
+
+def test_of_what_the_slow_spans_show_the_first_is_on_the_page(browser: Browser, db: Database):
+    """Lost: the two versions between which a step lies are known, and nobody sees them."""
+    shows = ["head_sha 3fa9c1d04b12 was fast, 88be2103c77a is slow", "more spans"]
+    slow = {"dimension_type": "gate", "dimension_key": "A", "ratio": 2.0, "multiplier": 1.5, "measured": shows}
+    slow |= {"observed_p50_ms": 2000.0, "baseline_p50_ms": 1000.0}
+    run_id, mine = running(db)
+    with db.transaction() as cursor:
+        assert runs.finish(cursor, run_id, mine, "SUCCEEDED", "COMPLETED", output_ref={"bottlenecks": [slow]})
+    page = browser.get("/").text
+    assert f"What its spans show: {shows[0]}" in page
+    assert shows[1] not in page
 
 
 def test_when_nothing_is_slow_it_says_so_and_how_much_was_judged(browser: Browser, db: Database):

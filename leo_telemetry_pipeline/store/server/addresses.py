@@ -1,11 +1,14 @@
 """Addresses of outside databases: tolerant parsing, display without the password, error messages.
 
-Belongs here: messages about addresses. Does not: connecting (database). No message contains any part of a password.
+Belongs here: messages about addresses and homes. Does not: connecting (database). No message contains any part of a
+password.
 """
 
+import errno
 import re
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, unquote, urlencode
 
@@ -314,3 +317,11 @@ def _of_keywords(text: str, variable: str) -> dict[str, str]:
     if not parts.get("host"):
         raise _wrong(variable, "is a list of keywords without host=...: add it")
     return parts
+
+
+def unusable_home(home: Path, error: OSError) -> str:
+    """Say why the folder of the embedded database cannot be used, and what to do."""
+    where = f" ({error.filename})" if error.filename else ""
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    advice = "make room there" if is_full else "move what is in the way, or choose a folder you can write to"
+    return f"LEO_TELEMETRY_HOME ({home}) cannot be used: {error.strerror}{where}; {advice}"

@@ -5,11 +5,9 @@ Does not: parsing addresses (addresses), any query.
 psycopg2 is the only driver, and is imported with the first connection.
 """
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from socket import SHUT_RDWR, socket
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -30,6 +28,8 @@ URL_VARIABLE = PREFIX + "DATABASE_URL"
 # Refused or cancelled statements raise other classes.
 SERVER_GONE = {
     "OperationalError",
+    # Itself, without a code of the server: the connection broke.
+    "DatabaseError",
     "InterfaceError",
     "AdminShutdown",
     "CrashShutdown",
@@ -211,7 +211,7 @@ def opened(settings: Settings) -> Iterator[Target]:
         try:
             server.acquire(lambda name: _answers(server, name), DATABASE, lambda: _make_databases(server))
         except OSError as error:
-            raise UserError(_unusable(server.home, error), NO_DATABASE) from None
+            raise UserError(addresses.unusable_home(server.home, error), NO_DATABASE) from None
         yield target
     finally:
         server.release()
@@ -325,13 +325,6 @@ def _embedded(settings: Settings) -> Target:
 def _embedded_dagster_url(server: Embedded) -> str:
     query = f"host={quote(str(server.sockets), safe='')}&passfile={quote(str(server.password_file), safe='')}"
     return f"postgresql+psycopg2://{ROLE}@/{DAGSTER_DATABASE}?{query}"
-
-
-def _unusable(home: Path, error: OSError) -> str:
-    where = f" ({error.filename})" if error.filename else ""
-    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    advice = "make room there" if is_full else "move what is in the way, or choose a folder you can write to"
-    return f"LEO_TELEMETRY_HOME ({home}) cannot be used: {error.strerror}{where}; {advice}"
 
 
 # Both functions below run only in processes that start a server, never in a measured program.

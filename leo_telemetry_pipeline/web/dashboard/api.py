@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PREFIX = "/api/v1"
 DOCUMENT = f"{PREFIX}/openapi.json"
+CSV = "text/csv"
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _MEANINGS = {
     "200": "Done",
@@ -40,6 +41,11 @@ class BadBody(Exception):
 def path_of(path: str) -> str:
     """Return the address in the API of a page or a step."""
     return PREFIX + ("/overview" if path == "/" else path)
+
+
+def csv_path_of(path: str) -> str:
+    """Return the address of a list as CSV."""
+    return f"{path_of(path)}.csv"
 
 
 def as_json(page: Page, model: Any) -> bytes:
@@ -67,6 +73,8 @@ def document(pages: Sequence[Page], steps: Sequence[Step]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for page in pages:
         paths[_in_braces(path_of(page.path))] = {"get": _get(page, models[page.path, "serialization"])}
+        if page.table:
+            paths[csv_path_of(page.path)] = {"get": _as_csv(page)}
     for step in steps:
         paths.setdefault(_in_braces(path_of(step.path)), {})["post"] = _post(step)
     problem = {
@@ -100,11 +108,20 @@ def _adapter(model: type) -> "TypeAdapter[Any]":
 
 
 def _get(page: Page, schema: Mapping[str, Any]) -> dict[str, Any]:
+    return _reading(page, (inspect.getdoc(page.read) or "").partition("\n")[0], _answer("200", schema))
+
+
+def _as_csv(page: Page) -> dict[str, Any]:
+    answer = {"description": _MEANINGS["200"], "content": {CSV: {"schema": {"type": "string"}}}}
+    return _reading(page, f"{page.link} as CSV, from the place asked for to the end.", answer)
+
+
+def _reading(page: Page, summary: str, answer: Mapping[str, Any]) -> dict[str, Any]:
     query = [_parameter(name, "query", means, required=False) for name, means in page.query.items()]
     return {
-        "summary": (inspect.getdoc(page.read) or "").partition("\n")[0],
+        "summary": summary,
         "parameters": [*_in_path(page.path), *query],
-        "responses": {"200": _answer("200", schema), **_problems("401", "403", "404", "503")},
+        "responses": {"200": answer, **_problems("401", "403", "404", "503")},
     }
 
 

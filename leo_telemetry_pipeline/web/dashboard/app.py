@@ -6,7 +6,8 @@ Belongs here: routes, headers, errors as pages, login. Does not: what a page sho
 import asyncio
 import hmac
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from urllib.parse import parse_qs, quote
 
 from starlette.applications import Starlette
@@ -25,7 +26,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store.server.database import Target
+from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline.web.dashboard import api
 from leo_telemetry_pipeline.web.dashboard.access import Access, Rights
 from leo_telemetry_pipeline.web.dashboard.live import Live
@@ -34,6 +35,7 @@ from leo_telemetry_pipeline.web.dashboard.page import Asked, Download, Missing, 
 from leo_telemetry_pipeline.web.dashboard.reading import DatabaseGone, Reader
 from leo_telemetry_pipeline.web.dashboard.registered import DOWNLOADS, NAVIGATION, PAGES, STEPS
 from leo_telemetry_pipeline.web.dashboard.rendering import STATIC, render, static
+from leo_telemetry_pipeline.web.dashboard.tables import Table
 from leo_telemetry_pipeline.web.guard import AccessRules, OriginGuard
 
 _JSON = "application/json"
@@ -93,6 +95,7 @@ class _Site:
             *(Route(step.path, self._makes(step), methods=["POST"]) for step in STEPS),
             Route(api.DOCUMENT, self.document),
             *(Route(api.path_of(page.path), self._answers(page)) for page in PAGES),
+            *(Route(api.csv_path_of(page.path), self._lists(page, page.table)) for page in PAGES if page.table),
             *(Route(api.path_of(step.path), self._obeys(step), methods=["POST"]) for step in STEPS),
             *(Route(one.path, self._sends(one)) for one in DOWNLOADS),
             Route("/live", self.live),
@@ -121,12 +124,35 @@ class _Site:
 
         return answer
 
+    def _lists(self, page: Page, table: Table) -> Callable:
+        def part_of(database: Database, asked: Asked) -> tuple[str, str]:
+            model = page.model(database, asked)
+            return table.body(model.rows), model.place
+
+        async def lines(asked: Asked, lines: str, place: str) -> AsyncIterator[str]:
+            yield table.head() + lines
+            # One part at a time: other pages are read in between, and no list is too long for the memory.
+            while place:
+                asked = replace(asked, query={**asked.query, "after": place})
+                lines, place = await self._reader.read(part_of, asked)
+                yield lines
+
+        async def send(request: Request) -> Response:
+            self._require_reader(request)
+            asked = self._asked(request)
+            # Problems have their own answers, so the first part is read before the answer begins.
+            first, place = await self._reader.read(part_of, asked)
+            return StreamingResponse(
+                lines(asked, first, place), media_type=api.CSV, headers=_saved_as(f"{page.path[1:]}.csv")
+            )
+
+        return send
+
     def _sends(self, download: Download) -> Callable:
         async def send(request: Request) -> Response:
             self._require_reader(request)
             file = await self._reader.read(download.read, self._asked(request))
-            named = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}"}
-            return Response(file.text, media_type=file.media_type, headers=named)
+            return Response(file.text, media_type=file.media_type, headers=_saved_as(file.name))
 
         return send
 
@@ -281,6 +307,11 @@ class _Headers:
             await send(message)
 
         await self._app(scope, receive, add)
+
+
+def _saved_as(name: str) -> dict[str, str]:
+    """Return the headers of a file to save."""
+    return {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"}
 
 
 async def _body(request: Request) -> bytes:

@@ -38,8 +38,9 @@ class Cause:
     """Finding with everything that is slow because of it; times in ms, ``lost_ms`` per week.
 
     ``p50s_ms``: P50 of each of the last days, None for a day without spans. ``who``: which calls are slow, if not all.
-    ``why``: where the added time goes. ``apart``: the attribute that sets slow spans apart. ``worker``: who made the
-    item's last step, None if the system did.
+    ``why``: where the added time goes. ``shows``: the first thing that its spans show, such as the versions of a step.
+    ``apart``: the attribute that sets slow spans apart. ``worker``: who made the item's last step, None if the system
+    did.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Cause:
     since: date | None
     lost_ms: float
     why: str
+    shows: str
     apart: str
     members: tuple[str, ...]
     p50s_ms: tuple[float | None, ...]
@@ -217,6 +219,7 @@ def _cause(
         date.fromisoformat(since) if since else None,
         one.get("lost_ms_a_week") or 0.0,
         (one.get("why") or "").partition(": ")[2],
+        next(iter(one.get("measured") or ()), ""),
         "; ".join([*([one["slow_value"]] if one.get("slow_value") else ()), *(one.get("set_apart_by") or ())]),
         members,
         tuple(p50s),

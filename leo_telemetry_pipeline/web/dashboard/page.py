@@ -16,6 +16,7 @@ from leo_telemetry_pipeline.errors import DatabaseAway, UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.web.dashboard.minutes import Minutes
+from leo_telemetry_pipeline.web.dashboard.tables import Table
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ class Page:
     """A page: ``read`` returns its model, or raises Missing; ``link``: its name in the navigation, empty for none.
 
     ``query``: what its address may say after the question mark, name by name, in words. The same model is answered as
-    JSON under ``/api/v1``.
+    JSON under ``/api/v1``, and with a ``table`` as CSV too.
     """
 
     path: str
@@ -44,6 +45,7 @@ class Page:
     read: Callable[[Database, Asked], Any]
     link: str = ""
     query: Mapping[str, str] = field(default_factory=dict)
+    table: Table | None = None
 
     def model(self, database: Database, asked: Asked) -> Any:
         """Read the model in one transaction."""

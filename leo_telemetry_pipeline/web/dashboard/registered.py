@@ -21,7 +21,7 @@ from leo_telemetry_pipeline.web.dashboard.pages import (
 
 PAGES: tuple[Page, ...] = (
     Page("/", "overview.html", overview.read, "Overview"),
-    Page("/dimensions", "dimensions.html", dimensions.read, "Dimensions", dimensions.QUERY),
+    Page("/dimensions", "dimensions.html", dimensions.read, "Dimensions", dimensions.QUERY, dimensions.TABLE),
     Page("/dimension", "dimension.html", dimension.read, query=dimension.QUERY),
     Page("/trace/{trace_id}", "trace.html", trace.read, query=trace.QUERY),
     *(items.PAGE, directives.PAGE, runs.PAGE, thresholds.PAGE),

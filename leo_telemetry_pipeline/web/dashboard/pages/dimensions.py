@@ -17,6 +17,7 @@ from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.web.dashboard import listing, outputs
 from leo_telemetry_pipeline.web.dashboard.page import Asked
+from leo_telemetry_pipeline.web.dashboard.tables import Table
 
 QUERY = {
     "q": "Only dimensions with this text in their name",
@@ -24,8 +25,21 @@ QUERY = {
     "outcome": "slow, mix (not slower, but other work than before), or nothing for all",
     "sort": "Largest first by: lost (time lost), ratio, or total (time)",
     "project": "The last analysis of this project",
-    "after": "Where the list continues: next_page of the page before",
+    "after": "Where the list continues: place of the page before",
 }
+TABLE = Table(
+    {
+        "dimension": lambda row: row.result.name,
+        "judged_as": lambda row: row.outcome,
+        "slow_since": lambda row: row.result.onset_day,
+        "times_normal": lambda row: row.result.ratio,
+        "p50_ms": lambda row: row.result.observed_p50_ms or row.result.p50_ms,
+        "baseline_p50_ms": lambda row: row.result.baseline_p50_ms,
+        "spans": lambda row: row.result.sample_count,
+        "total_ms": lambda row: row.result.sum_ms,
+        "lost_ms_a_week": lambda row: row.lost_ms,
+    }
+)
 # Days of the charts.
 DAYS = 28
 WEEK_DAYS = 7
@@ -63,7 +77,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class DimensionsPage:
-    """Everything on the page. ``next_page``: where the list continues, empty at its end. ``judged``: their number."""
+    """Everything on the page. ``place``: where the list continues, empty at its end. ``judged``: their number."""
 
     selection: Selection
     run_id: str | None = None
@@ -72,7 +86,7 @@ class DimensionsPage:
     judged: int = 0
     rows: tuple[Row, ...] = ()
     types: tuple[str, ...] = ()
-    next_page: str = ""
+    place: str = ""
 
     @property
     def filters(self) -> Mapping[str, str]:

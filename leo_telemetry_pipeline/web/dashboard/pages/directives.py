@@ -11,6 +11,7 @@ from leo_telemetry_pipeline.store.directives import ENDED, Directive, DirectiveP
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.web.dashboard import listing, version
 from leo_telemetry_pipeline.web.dashboard.page import Asked, Page
+from leo_telemetry_pipeline.web.dashboard.tables import Table
 
 _LIVE = ("draft", "pending_approval", "deferred", "active", "planning", "in_progress", "review")
 # What the filter offers, and the statuses that it means.
@@ -58,4 +59,14 @@ QUERY = {
     "text": "Only directives with this text in key or title",
     "after": "Where a part of the list begins: the place that the part before it ends with",
 }
-PAGE = Page("/directives", "directives.html", read, "Directives", QUERY)
+TABLE = Table(
+    {
+        "key": lambda row: row.sd_key,
+        "state": lambda row: row.status,
+        "priority": lambda row: row.priority,
+        "title": lambda row: row.title,
+        "items": lambda row: len(row.item_ids),
+        "drafted": lambda row: row.created_at,
+    }
+)
+PAGE = Page("/directives", "directives.html", read, "Directives", QUERY, TABLE)

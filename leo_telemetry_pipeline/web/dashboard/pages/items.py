@@ -15,6 +15,7 @@ from leo_telemetry_pipeline.store.items import ACTIVE, Item
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.web.dashboard import listing, version
 from leo_telemetry_pipeline.web.dashboard.page import Asked, Page, identifier
+from leo_telemetry_pipeline.web.dashboard.tables import Table
 
 _CLOSED = ("RESOLVED", "ACCEPTED", "DISMISSED", "STALE")
 # What the filter offers, and the statuses that it means.
@@ -85,4 +86,18 @@ QUERY = {
     "text": "Only items with this text in their title",
     "after": "Where a part of the list begins: the place that the part before it ends with",
 }
-PAGE = Page("/items", "items.html", read, "Items", QUERY)
+TABLE = Table(
+    {
+        "id": lambda row: row.item.id,
+        "title": lambda row: row.item.title,
+        "state": lambda row: row.item.status.lower(),
+        "state_since": lambda row: row.item.status_since,
+        "times_normal": lambda row: row.times,
+        "lost_a_week": lambda row: row.lost,
+        "slow_since": lambda row: row.since,
+        "episode": lambda row: row.item.episode,
+        "directive": lambda row: row.work.sd_key if row.work else None,
+        "directive_state": lambda row: row.work.status if row.work else None,
+    }
+)
+PAGE = Page("/items", "items.html", read, "Items", QUERY, TABLE)

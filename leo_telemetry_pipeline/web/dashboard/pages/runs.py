@@ -14,6 +14,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.web.dashboard import listing, version
 from leo_telemetry_pipeline.web.dashboard.page import Asked, Page, Step, identifier, refusals
 from leo_telemetry_pipeline.web.dashboard.rendering import link
+from leo_telemetry_pipeline.web.dashboard.tables import Table
 
 STATUSES = ("QUEUED", "RUNNING", *FINAL)
 
@@ -85,5 +86,20 @@ QUERY = {
     "outcome": "What the queue answered to a request",
     "run": "The run that the answer is about",
 }
-PAGE = Page("/runs", "runs.html", read, "Runs", QUERY)
+TABLE = Table(
+    {
+        "id": lambda row: row.run_id,
+        "state": lambda row: row.status.lower(),
+        "requested": lambda row: row.triggered_at,
+        "requested_by": lambda row: row.triggered_by.lower(),
+        "started": lambda row: row.started_at,
+        "finished": lambda row: row.finished_at,
+        "took_ms": lambda row: row.duration_ms,
+        "slow": lambda row: row.findings_count,
+        "reason": lambda row: row.reason_code,
+        "attempt": lambda row: row.attempt,
+        "project": lambda row: row.scope_id if row.scope_type == "PROJECT" else None,
+    }
+)
+PAGE = Page("/runs", "runs.html", read, "Runs", QUERY, TABLE)
 STEP = Step("/runs", make)

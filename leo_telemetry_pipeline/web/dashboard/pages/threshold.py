@@ -22,6 +22,8 @@ from leo_telemetry_pipeline.web.dashboard.page import SIGNATURE, Asked, Missing,
 from leo_telemetry_pipeline.web.dashboard.rendering import link
 
 _VALUES = {"baseline_p50_ms": float, "multiplier": float, "min_samples": int}
+# What a form says to resume or to stop judging.
+_SWITCHES = {"on": True, "off": False}
 _WIDTH, _HEIGHT = 860, 170
 
 
@@ -41,7 +43,7 @@ class ThresholdPage:
 
     ``source``: where the baseline in force comes from, empty without one. ``tried``: the effect of the values that
     somebody tries, None if they are those in force. ``changes``: the values to set, as a form holds them. ``weeks``:
-    last day, spans and P50 in ms of each week of the chart.
+    last day, spans and P50 in ms of each week of the chart. ``notice``: what became of the last change.
     """
 
     name: str
@@ -54,7 +56,7 @@ class ThresholdPage:
     tried: Effect | None
     changes: tuple[tuple[str, str], ...]
     problem: str
-    is_set: bool
+    notice: str
     last_change: Change | None
     chart: Sparkline
     bands: tuple[Band, ...]
@@ -95,7 +97,7 @@ def read(database: Database, asked: Asked) -> ThresholdPage:
         then,
         tuple(changes(limit, tried)),
         problem,
-        asked.query.get("set") == "yes",
+        _notice(asked.query.get("set", ""), ":".join(name), is_judged=in_force.is_active),
         thresholds.last_change(database, name),
         charts.sparkline([week.p50_ms for week in weeks], shown.limit_ms, width=_WIDTH, height=_HEIGHT, margin=margin),
         tuple(charts.bands(stretches, days, width=_WIDTH, margin=margin)),
@@ -104,15 +106,28 @@ def read(database: Database, asked: Asked) -> ThresholdPage:
 
 
 def make(database: Database, asked: Asked) -> str:
-    """Set the values of a form. Raises Missing or Refused."""
+    """Set the values of a form, or stop or resume judging. Raises Missing or Refused."""
     name = _named(database, asked.form.get("name", ""), runs.last_succeeded_id(database))
     values = values_of(asked.form)
     by, reason = signed(asked)
+    if judge := asked.form.get("judge", ""):
+        if judge not in _SWITCHES:
+            raise Refused("There is no such step: reload the page of the threshold")
+        with refusals():
+            threshold_decisions.switch(database, *name, is_active=_SWITCHES[judge], by=by, reason=reason)
+        return link("/threshold", name=":".join(name), set=judge)
     if not values:
         raise Refused("Nothing to set: give a baseline, a multiplier or a number of samples")
     with refusals():
         threshold_decisions.put(database, *name, values, by=by, reason=reason)
     return link("/threshold", name=":".join(name), set="yes")
+
+
+def _notice(change: str, name: str, *, is_judged: bool) -> str:
+    """Return what became of a change, by what its redirection says."""
+    if change in _SWITCHES:
+        return threshold_decisions.switched(name, is_on=_SWITCHES[change], is_judged=is_judged)
+    return "Set. The next analysis judges by these values." if change == "yes" else ""
 
 
 def values_of(given: Mapping[str, str]) -> dict[str, float]:
@@ -174,5 +189,5 @@ _FORM = {
     "multiplier": "A P50 over this many times the baseline is slow",
     "min_samples": "Spans needed in a week",
 }
-PAGE = Page("/threshold", "threshold.html", read, query=_FORM | {"set": "yes after a change"})
-STEP = Step("/threshold", make, _FORM | SIGNATURE)
+PAGE = Page("/threshold", "threshold.html", read, query=_FORM | {"set": "After a change: yes, on or off"})
+STEP = Step("/threshold", make, _FORM | {"judge": "on or off, instead of values: whether it is judged"} | SIGNATURE)

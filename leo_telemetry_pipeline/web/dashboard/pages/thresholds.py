@@ -13,6 +13,7 @@ from leo_telemetry_pipeline.store import baselines, dimension_results, runs, sug
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.web.dashboard import listing
 from leo_telemetry_pipeline.web.dashboard.page import Asked, Page
+from leo_telemetry_pipeline.web.dashboard.tables import Table
 
 
 @dataclass(frozen=True)
@@ -104,4 +105,19 @@ QUERY = {
     "text": "Only dimensions with this text in their name",
     "after": "Where a part of the list begins: the place that the part before it ends with",
 }
-PAGE = Page("/thresholds", "thresholds.html", read, "Thresholds", QUERY)
+TABLE = Table(
+    {
+        "dimension": lambda row: row.name,
+        "judged": lambda row: "yes" if row.is_active else "no",
+        "p50_ms": lambda row: row.p50_ms,
+        "spans": lambda row: row.spans,
+        "configured_p50_ms": lambda row: row.configured[0] if row.configured else None,
+        "configured_multiplier": lambda row: row.configured[1] if row.configured else None,
+        "learned_p50_ms": lambda row: row.learned[0] if row.learned else None,
+        "learned_multiplier": lambda row: row.learned[1] if row.learned else None,
+        "suggested_p50_ms": lambda row: row.suggested[0] if row.suggested else None,
+        "suggested_multiplier": lambda row: row.suggested[1] if row.suggested else None,
+        "spans_needed": lambda row: row.min_samples,
+    }
+)
+PAGE = Page("/thresholds", "thresholds.html", read, "Thresholds", QUERY, TABLE)
