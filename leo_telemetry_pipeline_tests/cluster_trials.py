@@ -11,13 +11,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg2
 
 from leo_telemetry_pipeline.settings import PREFIX
-from leo_telemetry_pipeline.store import runs
 from leo_telemetry_pipeline.store.server.database import Database, outside
 from leo_telemetry_pipeline_tests.processes import Running, need, run, started, until
 from leo_telemetry_pipeline_tests.receiver_process import Served, as_json, serving
@@ -29,6 +29,7 @@ WITH RECURSIVE attempts AS (
     UNION ALL SELECT r.* FROM telemetry_analysis_runs AS r JOIN attempts AS a ON a.run_id = r.retry_of)
 SELECT status, coalesce(reason_code, ''), coalesce(error_detail, '') FROM attempts ORDER BY attempt
 """
+_ENDS = "UPDATE telemetry_analysis_runs SET window_end = %s WHERE run_id = %s::uuid"
 _SCANNED = "SELECT (metadata->>'traces_scanned')::integer FROM telemetry_analysis_runs WHERE run_id = %s::uuid"
 
 
@@ -182,16 +183,18 @@ def lose_a_node(home: Path, cluster: Cluster, url: str, seconds: float) -> Outco
         return Outcome(worker.port, away_s, client.acknowledged, meanwhile, rows, different, tried, scanned)
 
 
-def asked_for(db: Database) -> str:
-    """Queue an analysis, and return its id."""
-    run_id, _, _ = runs.enqueue(db)
-    assert run_id is not None
+def asked_for(db: Database, end: datetime | None = None) -> str:
+    """Queue an analysis whose window ends then, by default when it starts, and return its id."""
+    with db.transaction() as cursor:
+        cursor.execute("SELECT run_id::text FROM enqueue_telemetry_analysis()")
+        [(run_id,)] = cursor.fetchall()
+        cursor.execute(_ENDS, (end, run_id))
     return run_id
 
 
-def analysed(db: Database, daemon: Running) -> str:
+def analysed(db: Database, daemon: Running, end: datetime | None = None) -> str:
     """Queue an analysis, wait until the daemon has finished it, and return its id."""
-    run_id = asked_for(db)
+    run_id = asked_for(db, end)
     until(lambda: attempts(db, run_id)[-1][0] not in ("QUEUED", "RUNNING"), "an analysis ends", by=daemon)
     assert attempts(db, run_id)[-1][0] == "SUCCEEDED", attempts(db, run_id)
     return run_id
