@@ -5,6 +5,7 @@ The days are moved by moving the database's clock, the only clock that the rules
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -127,7 +128,8 @@ def test_the_demo_finds_exactly_what_was_planted_and_leaves_the_real_home_alone(
     assert "3 improvement item(s) are open" in done.out
     assert "exactly the 3 slowdowns that were planted" in done.out
     assert "directives show SD-LEO-FIX-PERF-SUBAGENT-DESIGN-001" in done.out
-    assert "[high] Slow: subagent:DESIGN is 3.6x its baseline" in done.out
+    # Noise and the day of the week decide the last digit.
+    assert re.search(r"\[high\] Slow: subagent:DESIGN is 3\.[3-8]x its baseline", done.out)
     assert "leo-telemetry alerts retry" in done.out
     again = run(home, "demo")
     assert again.code == 0, again.err
