@@ -10,10 +10,9 @@ from datetime import datetime, time, timedelta
 from typing import Any
 
 from leo_telemetry_pipeline.actions.items import ratio
+from leo_telemetry_pipeline.store.items import ACTIVE, SYSTEM
 from leo_telemetry_pipeline.store.outbox import LOUD, Alert
 
-SYSTEM = "system"
-ACTIVE = ("OPEN", "ACKNOWLEDGED", "IN_PROGRESS", "VERIFYING")
 SEVERITIES = ("info", "warning", "high", "critical")
 # A weekend without spans is normal.
 SILENT_FOR = timedelta(days=3)
@@ -58,13 +57,13 @@ class Transition:
 
 @dataclass(frozen=True, kw_only=True)
 class Slow:
-    """Item that is still slow, for a digest."""
+    """Item that is still slow, for a digest; ``since``: the day on which that began."""
 
     item_id: str
     name: str
     status: str
     ratio: float | None
-    opened_at: datetime
+    since: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +109,7 @@ def digest(slow: Sequence[Slow], window_end: datetime, day: str, policy: Policy)
             "name": one.name,
             "ratio": one.ratio,
             "status": one.status,
-            "since": one.opened_at.isoformat(),
+            "since": one.since,
         }
         for one in worst_first[:MOST_LISTED]
     ]
@@ -240,7 +239,7 @@ def _overflow(over: Sequence[Alert]) -> Iterable[Alert]:
         key=f"digest:run:{first.run_id}",
         kind="digest",
         severity=first.severity,
-        title=f"{len(over)} more need attention",
+        title="1 more needs attention" if len(over) == 1 else f"{len(over)} more need attention",
         body={"items": listed, "more": len(over) - len(listed)},
         run_id=first.run_id,
         window_end=first.window_end,

@@ -13,7 +13,7 @@ from leo_telemetry_pipeline.actions import directives as wording
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import directives as store
-from leo_telemetry_pipeline.store import items
+from leo_telemetry_pipeline.store import item_pages, items
 from leo_telemetry_pipeline.store.directives import Directive, IllegalStep
 from leo_telemetry_pipeline.store.items import SYSTEM, Item, Transition
 from leo_telemetry_pipeline.store.server.database import Database
@@ -126,7 +126,7 @@ def _settle(database: Database) -> tuple[tuple[str, str], ...]:
 
 def _draft(database: Database, settings: Settings) -> tuple[str, ...]:
     seen, drafted = store.days_seen(database), []
-    candidates = [policy.Candidate(item, seen.get(item.id, 0)) for item in items.all_items(database)]
+    candidates = [policy.Candidate(item, seen.get(item.id, 0)) for item in item_pages.active(database)]
     for group in policy.to_draft(candidates, store.live(database), policy.Policy.of(settings)):
         content = wording.draft(group, settings.directive_application)
         with database.transaction() as cursor:

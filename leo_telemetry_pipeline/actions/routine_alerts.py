@@ -3,16 +3,18 @@
 Belongs here: reading what they depend on, and writing them to the outbox. Does not: deciding (alerts), SQL (store).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 
 import psycopg2.extensions
 
 from leo_telemetry_pipeline.actions import alerts, operations, slow_spans
 from leo_telemetry_pipeline.actions.alerts import Health, Policy, Slow
+from leo_telemetry_pipeline.actions.item_detail import known_of
 from leo_telemetry_pipeline.actions.slow_spans import Told
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import item_pages, items, outbox, runs, spans
+from leo_telemetry_pipeline.store import item_pages, outbox, runs, spans
+from leo_telemetry_pipeline.store.item_pages import Seen
 from leo_telemetry_pipeline.store.items import Item
 from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline.store.server.database import Database
@@ -49,9 +51,10 @@ def write(database: Database, settings: Settings, now: datetime) -> int:
     analysed = last.finished_at if last else None
     if alerts.digest_is_due(now, settings.alert_digest, outbox.last_digest(database), analysed):
         assert last is not None
-        newest = item_pages.newest_ratios(database)
-        slow = [_slow(one, newest.get(one.id)) for one in items.all_items(database) if one.is_active]
-        digest = alerts.digest(slow, last.window.end, f"{now:%Y-%m-%d}", policy(settings))
+        assert settings.alert_digest is not None
+        # A day of another zone may begin between two digests, and end before the next one.
+        day = f"{now.astimezone(settings.alert_digest.tzinfo):%Y-%m-%d}"
+        digest = alerts.digest(list(_still_slow(database)), last.window.end, day, policy(settings))
         due += [digest] if digest else []
     late = slow_spans.overdue(operations.read(database, settings, now.timestamp())) if settings.alert_overdue else {}
     if not due and not late:
@@ -75,13 +78,22 @@ def _failure(newest: list[Run]) -> str | None:
     return f"{ended.reason_code}: {' '.join((ended.error_detail or 'no further details').split())}"[:300]
 
 
-def _slow(item: Item, newest: float | None) -> Slow:
+def _still_slow(database: Database) -> Iterator[Slow]:
+    seen = item_pages.seen_last(database)
+    for item in item_pages.active(database):
+        last = seen.get(item.id)
+        # One that is fast stays active until a second analysis says so.
+        if last is None or not last.is_fast:
+            yield _slow(item, last)
+
+
+def _slow(item: Item, seen: Seen | None) -> Slow:
     # The detail is from the last analysis that flagged the item, which may be old.
-    ratio = item.source_detail.get("ratio") if newest is None else newest
+    ratio = item.source_detail.get("ratio") if seen is None or seen.ratio is None else seen.ratio
     return Slow(
         item_id=item.id,
         name=":".join(item.dimension) if item.dimension else item.title,
         status=item.status,
         ratio=float(ratio) if isinstance(ratio, int | float) else None,
-        opened_at=item.opened_at,
+        since=known_of(item).get("onset_day") or f"{item.opened_at:%Y-%m-%d}",
     )

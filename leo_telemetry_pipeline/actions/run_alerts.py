@@ -21,6 +21,7 @@ _DETAILS = {
     "baseline_p50_ms": "baseline_p50_ms",
     "lost_ms_a_week": "lost_ms_a_week",
     "why": "why",
+    "onset_day": "onset_day",
 }
 
 

@@ -60,6 +60,8 @@ def _lines(kind: str, body: Mapping[str, Any]) -> Iterator[str]:
         yield from _of_health(body)
     elif kind == "slow_span":
         yield from _of_operation(body)
+    elif kind == "resolved":
+        yield from _of_resolution(body)
     else:
         yield from _of_item(body)
 
@@ -98,15 +100,31 @@ def _of_operation(body: Mapping[str, Any]) -> Iterator[str]:
 def _of_item(body: Mapping[str, Any]) -> Iterator[str]:
     if body.get("p50_ms") is not None and body.get("baseline_p50_ms") is not None:
         now, before = milliseconds(body["p50_ms"]), milliseconds(body["baseline_p50_ms"])
-        yield f"It takes {now}, normally {before}; slow since {str(body.get('since', ''))[:10]}."
+        yield f"It takes {now}, normally {before}; slow since {_since(body)}."
     if body.get("lost_ms_a_week"):
         yield f"Time lost per week: {duration(body['lost_ms_a_week'])}."
     if body.get("why"):
-        yield f"Why: {'; '.join(map(str, body['why']))}."
+        yield f"Why: {body['why']}."
+    yield from _of_any_item(body)
+
+
+def _of_resolution(body: Mapping[str, Any]) -> Iterator[str]:
+    # The other facts are from the last analysis that found it slow, and no longer true.
+    if _since(body):
+        yield f"It was slow since {_since(body)}."
+    yield from _of_any_item(body)
+
+
+def _of_any_item(body: Mapping[str, Any]) -> Iterator[str]:
     if body.get("effect"):
         yield from _effect(body["effect"])
     if body.get("item_id"):
         yield f"Details: leo-telemetry items show {body['item_id']}"
+
+
+def _since(body: Mapping[str, Any]) -> str:
+    # Without a known onset, the day on which the item opened.
+    return str(body.get("onset_day") or body.get("since") or "")[:10]
 
 
 def _effect(effect: Mapping[str, Any]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Improvement items as people see them: a page of a list, some by their ids, who works on them, how slow they are now.
+"""Improvement items as people see them: a page of a list, the active ones, who works on them, how slow they are now.
 
 Belongs here: these queries. Does not: single items and their transitions (items).
 """
@@ -23,6 +23,14 @@ class ItemPlace:
     def of(cls, item: Item) -> "ItemPlace":
         """Return the place of an item."""
         return cls(not item.is_active, item.created_at, item.id)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an analysis measured of an item; the ratio is None without a baseline."""
+
+    ratio: float | None
+    is_fast: bool
 
 
 def after(
@@ -53,6 +61,15 @@ def after(
     return [Item(*row) for row in rows]
 
 
+def active(database: Database) -> list[Item]:
+    """Return the active items, newest first."""
+    rows = database.rows(
+        f"SELECT {COLUMNS} FROM continuous_improvements WHERE status = ANY(%s) ORDER BY created_at DESC, title",
+        (list(ACTIVE),),
+    )
+    return [Item(*row) for row in rows]
+
+
 def with_ids(database: Database, item_ids: Iterable[str]) -> list[Item]:
     """Return the items with these ids."""
     rows = database.rows(f"SELECT {COLUMNS} FROM continuous_improvements WHERE id = ANY(%s::uuid[])", (list(item_ids),))
@@ -69,11 +86,11 @@ def last_people(database: Database, item_ids: Iterable[str]) -> dict[str, str]:
     return {item_id: actor for item_id, actor in rows if actor != SYSTEM}
 
 
-def newest_ratios(database: Database) -> dict[str, float]:
-    """Return the ratio of each active item's newest occurrence in its present episode, by item id."""
+def seen_last(database: Database) -> dict[str, Seen]:
+    """Return what the newest analysis of each active item's present episode measured, by item id."""
     sql = (
-        "SELECT DISTINCT ON (i.id) i.id::text, o.ratio FROM continuous_improvements AS i"
+        "SELECT DISTINCT ON (i.id) i.id::text, o.ratio, o.verdict = 'fast' FROM continuous_improvements AS i"
         " JOIN item_occurrences AS o ON o.item_id = i.id AND o.episode = i.episode"
-        " WHERE i.status = ANY(%s) AND o.ratio IS NOT NULL ORDER BY i.id, o.window_end DESC"
+        " WHERE i.status = ANY(%s) ORDER BY i.id, o.window_end DESC"
     )
-    return dict(database.rows(sql, (list(ACTIVE),)))
+    return {item_id: Seen(*measured) for item_id, *measured in database.rows(sql, (list(ACTIVE),))}

@@ -47,7 +47,7 @@ def test_every_alert_arrives_while_a_channel_fails_and_processes_are_killed(
 
 
 def put(db: Database) -> None:
-    body = {"name": NAME, "why": [NAME], "ratio": 2.0, "since": "2026-03-01T00:00:00", "item_id": NAME}
+    body = {"name": NAME, "why": NAME, "ratio": 2.0, "since": "2026-03-01T00:00:00", "item_id": NAME}
     with db.transaction() as cursor:
         outbox.write(cursor, [Alert(key="k", kind="new", severity="high", title=f"Slow: {NAME}", body=body)])
 

@@ -85,3 +85,32 @@ def test_the_digest_says_how_slow_an_item_is_now(db: Database, settings: Setting
     write(db, settings, datetime.now(UTC).replace(hour=23, minute=59))
     [(body,)] = db.rows("SELECT body FROM alert_outbox WHERE kind = 'digest'")
     assert [(one["name"], one["ratio"]) for one in body["items"]] == [("gate:B", 11.0), ("gate:A", 2.5)]
+
+
+def test_the_digest_leaves_out_what_is_fast_already(db: Database, settings: Settings):
+    """Lost: the digest of what is still slow lists a step at its normal time."""
+    slow(db, "A", "B")
+    assert analyse_queued(db).status == "SUCCEEDED"
+    [a] = [item for item in items.all_items(db) if item.dimension == ("gate", "A")]
+    end = one(db, "SELECT window_end FROM telemetry_analysis_runs")
+    with db.transaction() as cursor:
+        items.put_occurrences(
+            cursor, [Occurrence(a.id, new_id(), 1, end + timedelta(hours=1), 1.0, 100.0, 100.0, 10, "fast")]
+        )
+    write(db, settings, datetime.now(UTC).replace(hour=23, minute=59))
+    [(title, body)] = db.rows("SELECT title, body FROM alert_outbox WHERE kind = 'digest'")
+    assert (title, [one["name"] for one in body["items"]]) == ("1 item is still slow", ["gate:B"])
+
+
+def test_a_digest_belongs_to_the_day_of_its_own_zone(db: Database, settings: Settings):
+    """Lost: the digest of a morning in Tokyo, since in UTC it is the day of the one before."""
+    slow(db, "A")
+    assert analyse_queued(db).status == "SUCCEEDED"
+    tokyo = Settings({PREFIX + "ALERT_DIGEST": "08:00 Asia/Tokyo"})
+    late = datetime.now(UTC).replace(hour=0, minute=30) + timedelta(days=1)
+    for moment in (late, late.replace(hour=23, minute=1)):
+        write(db, tokyo, moment)
+        # The digest, and the analysis after it, are as old as the moment says.
+        execute(db, "UPDATE alert_outbox SET created_at = %s WHERE key LIKE 'digest:%%'", (late,))
+        execute(db, "UPDATE telemetry_analysis_runs SET finished_at = %s", (late + timedelta(hours=1),))
+    assert kinds(db).count("digest") == 2

@@ -88,6 +88,7 @@ def test_500_findings_at_once_are_as_many_alerts_as_the_cap_and_one_digest():
     assert [alert.kind for alert in alerts] == ["new"] * 10 + ["digest"]
     assert [alert.body["name"] for alert in alerts[:2]] == ["gate:499", "gate:498"]
     assert (alerts[-1].title, alerts[-1].body["more"]) == ("490 more need attention", 470)
+    assert decide(many[:11], POLICY, 0)[-1].title == "1 more needs attention"
     assert [alert.kind for alert in decide(many, POLICY, 28)] == ["new"] * 2 + ["digest"]
     assert [alert.kind for alert in decide(many, POLICY, 99)] == ["digest"]
 
@@ -119,13 +120,14 @@ def test_reminders_are_off_unless_wanted_and_then_come_once_per_interval():
 def test_the_daily_digest_lists_what_is_still_slow_worst_first():
     """Lost: the digest repeats what is over, or hides the worst."""
     slow = [
-        Slow(item_id=name, name=name, status="OPEN", ratio=ratio, opened_at=NOW)
+        Slow(item_id=name, name=name, status="OPEN", ratio=ratio, since="2026-02-23")
         for name, ratio in (("a", 2.0), ("b", 6.0), ("c", None))
     ]
     made = digest(slow, NOW, "2026-03-02", POLICY)
     assert made is not None
     assert [one["name"] for one in made.body["items"]] == ["b", "a", "c"]
     assert (made.severity, made.title) == ("critical", "3 items are still slow")
+    assert made.body["items"][0]["since"] == "2026-02-23"
     assert digest([], NOW, "2026-03-02", POLICY) is None
 
 
