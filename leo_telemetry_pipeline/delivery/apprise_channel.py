@@ -64,7 +64,7 @@ class AppriseChannel:
         )
         service = apprise.Apprise(asset=asset)
         if not service.add(without_redirects(self.url)):
-            raise Refused("apprise does not understand the URL")
+            raise Refused("apprise does not understand the URL; one of a program of yours begins with webhook+https://")
         if any(getattr(one, "redirects", False) for one in service):
             raise Refused("the URL allows redirects: remove that parameter")
         return service

@@ -6,6 +6,7 @@ Does not: sending (webhook, apprise_channel).
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from leo_telemetry_pipeline.delivery.webhook import SCHEMES, Webhook, parse
 from leo_telemetry_pipeline.settings import Settings
 
 FILE = "alert_urls"
+# A comma is allowed in a URL, but no part of one looks like the beginning of the next.
+_NEXT_URL = re.compile(r",\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 class Channel(Protocol):
@@ -79,12 +82,15 @@ def configured(settings: Settings) -> Channels:
 
 def name_of(url: str) -> str:
     """Return the name of a channel, which does not reveal its URL."""
-    scheme = url.partition(":")[0].partition("+")[0].lower()
+    # Without a scheme, the beginning of the text may be secret.
+    scheme = url.partition("://")[0].partition("+")[0].lower() if "://" in url else ""
     kind = scheme if scheme.isascii() and scheme.isalnum() and len(scheme) < 20 else "channel"
     return f"{kind}-{hashlib.sha256(url.encode(errors='replace')).hexdigest()[:8]}"
 
 
 def _channel(url: str, rules: Rules) -> Channel:
+    if _NEXT_URL.search(url):
+        raise Refused("URLs are separated by blanks, not by commas")
     scheme = url.partition("://")[0].lower()
     if scheme in SCHEMES:
         return WebhookChannel(name_of(url), parse(url, rules))
@@ -113,9 +119,12 @@ def _from_file(path: Path) -> Iterable[str]:
         return ()
     except OSError as error:
         raise Refused(f"{path} cannot be read ({error.strerror})") from None
-    with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
             raise Refused(f"{path} must be a file of yours that nobody else can read: chmod 600 it")
-        lines = [line.strip() for line in file]
+        with open(descriptor, encoding="utf-8", errors="replace", closefd=False) as file:
+            lines = [line.strip() for line in file]
+    finally:
+        os.close(descriptor)
     return [line for line in lines if line and not line.startswith("#")]

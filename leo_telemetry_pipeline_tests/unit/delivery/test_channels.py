@@ -45,6 +45,9 @@ def test_a_file_that_others_can_read_is_refused(home: Path, mode: int):
     file.unlink()
     file.symlink_to("/etc/hostname")
     assert configured(home).refused
+    file.unlink()
+    file.mkdir()
+    assert configured(home).refused
 
 
 @pytest.mark.parametrize(
@@ -56,6 +59,7 @@ def test_a_file_that_others_can_read_is_refused(home: Path, mode: int):
         ("ntfy://169.254.169.254/x", "not a public address"),
         ("gotifys://user:pw@[::ffff:10.0.0.1]:443/x", "not a public address"),
         ("forms://hooks.example.com/x", "use webhook+https"),
+        ("webhook+https://hooks.example.com/x,slack://a/b/c", "separated by blanks"),
     ],
 )
 def test_doctor_says_which_channel_is_refused_and_why(home: Path, url: str, why: str):
@@ -88,6 +92,9 @@ def test_the_name_of_a_channel_reveals_no_secret():
     name = channels.name_of("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ")
     assert name.startswith("slack-")
     assert len(name) == len("slack-") + 8
+    # Pasted without a scheme.
+    for secret in ("TIiajkdnlazkcOXr", "user:s3cr3t@example.org", "TIiajkdnlazkcOXr/x:y"):
+        assert channels.name_of(secret).startswith("channel-")
 
 
 def test_a_mistake_of_a_plugin_is_a_failure_of_its_channel_only(monkeypatch: pytest.MonkeyPatch):
