@@ -10,6 +10,7 @@ from datetime import datetime
 
 from leo_telemetry_pipeline.actions import directive_policy as policy
 from leo_telemetry_pipeline.actions import directives as wording
+from leo_telemetry_pipeline.actions.item_decisions import require_short
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import directives as store
@@ -64,7 +65,7 @@ DECISIONS = {
     "cancel": Decision(
         "cancelled",
         "cancelled",
-        "its items may get another directive",
+        "the next analysis may draft another while its items are slow; dismiss or accept them to prevent that",
         (*_NOT_APPROVED, "active", "planning", "in_progress", "review"),
     ),
 }
@@ -85,8 +86,8 @@ def possible(directive: Directive) -> list[str]:
 
 def decide(database: Database, directive: Directive, decision: Decision, by: str, reason: str, at: datetime) -> None:
     """Take a person's step, and move the items with it. Raises UserError if the status does not allow it."""
-    if directive.status == decision.to:
-        raise UserError(f"{directive.sd_key} is {directive.status} already")
+    _require_possible(directive, decision)
+    require_short(reason)
     found = _items(database, directive)
     try:
         with database.transaction() as cursor:
@@ -99,7 +100,17 @@ def decide(database: Database, directive: Directive, decision: Decision, by: str
                     if not items.move(cursor, step):
                         raise IllegalStep
     except IllegalStep:
-        raise UserError(f"{directive.sd_key} is {directive.status} and cannot be {decision.done}") from None
+        raise UserError(f"{directive.sd_key} was changed by someone else meanwhile: look at it again") from None
+
+
+def _require_possible(directive: Directive, decision: Decision) -> None:
+    where, others = f"{directive.sd_key} is {directive.status}", [DECISIONS[name].done for name in possible(directive)]
+    if directive.status == decision.to:
+        raise UserError(f"{where} already")
+    if not others:
+        raise UserError(f"{where}, which is final")
+    if directive.status not in decision.allowed:
+        raise UserError(f"{where}: it can be {' or '.join(others)}, not {decision.done}")
 
 
 def follow(database: Database, settings: Settings) -> Followed:

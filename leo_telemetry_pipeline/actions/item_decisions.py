@@ -14,6 +14,10 @@ from leo_telemetry_pipeline.store import items as store
 from leo_telemetry_pipeline.store.items import SYSTEM, Item, Transition
 from leo_telemetry_pipeline.store.server.database import Database
 
+# Both stand in a line of every history.
+LONGEST_NAME, LONGEST_REASON = 100, 1000
+NO_REASON = "no reason given"
+
 
 @dataclass(frozen=True)
 class ItemStep:
@@ -52,9 +56,17 @@ def require_possible(item: Item, word: str) -> None:
 
 
 def require_person(name: str) -> None:
-    """Raise UserError if a name stands for analyses."""
+    """Raise UserError if a name stands for analyses, or is too long."""
     if name == SYSTEM:
         raise UserError(f"The name {SYSTEM} stands for analyses: give the name of a person")
+    if len(name) > LONGEST_NAME:
+        raise UserError(f"The name has {len(name):,} characters: write at most {LONGEST_NAME}")
+
+
+def require_short(reason: str) -> None:
+    """Raise UserError if a reason is too long."""
+    if len(reason) > LONGEST_REASON:
+        raise UserError(f"The reason has {len(reason):,} characters: write at most {LONGEST_REASON:,}")
 
 
 def make(
@@ -62,6 +74,9 @@ def make(
 ) -> str:
     """Make a step, and return what became of the item, as a sentence. Raises UserError."""
     require_possible(item, word)
+    require_short(reason)
+    if until and until <= at:
+        raise UserError(f"{until:%Y-%m-%d} has begun already: give a later day")
     step = STEPS[word]
     transition = Transition(item.id, item.status, step.status, item.status_since, at, by, reason, dismissed_until=until)
     with database.transaction() as cursor:

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from leo_telemetry_pipeline.actions.item_decisions import require_person
+from leo_telemetry_pipeline.actions.inert import in_a_line
+from leo_telemetry_pipeline.actions.item_decisions import NO_REASON, require_person
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.errors import UserError
 
@@ -21,8 +22,8 @@ def options(argument: str, metavar: str) -> Callable[[Callable[..., Any]], Calla
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         decorators = (
             click.argument(argument, metavar=metavar),
-            click.option("--reason", metavar="TEXT", default="no reason given", help="Why: others read it later."),
-            click.option("--by", metavar="NAME", help="Who decided it (default: your user name)."),
+            click.option("--reason", metavar="TEXT", callback=_reason, help="Why: others read it later."),
+            click.option("--by", metavar="NAME", callback=_name, help="Who decided it (default: your user name)."),
             click.option("--at", metavar="TIME", help="When it happened (default: now), UTC."),
         )
         for decorator in reversed(decorators):
@@ -44,3 +45,11 @@ def actor(by: str | None) -> str:
 def moment(at: str | None) -> datetime:
     """Return when it was decided. Raises UserError."""
     return text.moment_of(at, "--at") if at else datetime.now(UTC)
+
+
+def _reason(_context: click.Context, _option: click.Parameter, value: str | None) -> str:
+    return in_a_line(value or "").strip() or NO_REASON
+
+
+def _name(_context: click.Context, _option: click.Parameter, value: str | None) -> str:
+    return in_a_line(value or "").strip()

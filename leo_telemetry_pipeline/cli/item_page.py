@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from leo_telemetry_pipeline.actions.item_decisions import STEPS
 from leo_telemetry_pipeline.actions.item_detail import Known, known_of
 from leo_telemetry_pipeline.actions.item_facts import name_of
 from leo_telemetry_pipeline.actions.items import allowed, explanations, milliseconds, ratio_of, worded
@@ -84,8 +85,12 @@ def _next(item: Item, known: Known) -> Iterator[str]:
         if cause != name:
             yield f"Because of {cause}: {_why(cause, known)}"
         yield f"Next: {_why(name, known)}"
-    if item.is_active:
+    if item.status == "VERIFYING":
+        yield f"Fixed, people say: {STEPS['fixed'].means}"
+    elif item.is_active:
         yield f"When fixed: leo-telemetry items fixed {item.id} (or accept, or dismiss)"
+    else:
+        yield f"To open it again: leo-telemetry items reopen {item.id}"
 
 
 def _why(name: str, known: Known) -> str:

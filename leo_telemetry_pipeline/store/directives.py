@@ -266,7 +266,7 @@ def move(
     except psycopg2.errors.CheckViolation as refusal:
         raise IllegalStep(refusal.diag.message_primary or str(refusal)) from None
     if not cursor.rowcount:
-        raise IllegalStep("another process has changed it meanwhile")
+        raise IllegalStep("it was changed by someone else meanwhile")
 
 
 def act_as(cursor: psycopg2.extensions.cursor, actor: str, reason: str) -> None:

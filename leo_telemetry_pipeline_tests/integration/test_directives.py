@@ -13,6 +13,7 @@ from leo_telemetry_pipeline.actions import directive_steps
 from leo_telemetry_pipeline.definitions import defs
 from leo_telemetry_pipeline.defs.lifecycle import how_it_ended
 from leo_telemetry_pipeline.defs.names import INSIGHTS_JOB, asset_key
+from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import directives, items
 from leo_telemetry_pipeline.store.directives import Directive, DirectiveContent
@@ -165,13 +166,23 @@ def test_a_change_without_effect_takes_the_directive_back_to_work(db: Database):
 def test_a_step_that_the_status_does_not_allow_gives_one_line_and_changes_nothing(db: Database):
     """Lost: a traceback, or a draft that is done before anybody agreed to it."""
     drafted(db)
-    assert refused("directives", "done", KEY) == f"{KEY} is draft and cannot be done"
-    assert refused("directives", "start", KEY) == f"{KEY} is draft and cannot be started"
+    assert refused("directives", "done", KEY) == f"{KEY} is draft: it can be approved or cancelled, not done"
+    assert refused("directives", "start", KEY) == f"{KEY} is draft: it can be approved or cancelled, not started"
     say("directives", "cancel", KEY, *DECIDED)
     assert refused("directives", "cancel", KEY) == f"{KEY} is cancelled already"
-    assert refused("directives", "approve", KEY) == f"{KEY} is cancelled and cannot be approved"
+    assert refused("directives", "approve", KEY) == f"{KEY} is cancelled, which is final"
     assert refused("directives", "show", "SD-X") == "There is no directive SD-X: `leo-telemetry directives` lists them"
     assert statuses(db) == ("cancelled", "OPEN")
+
+
+def test_two_people_who_decide_at_once_are_not_told_a_reason_that_is_wrong(db: Database):
+    """Lost: "cannot be approved" for a draft, which the second of two people takes for a fault."""
+    made, (item,) = drafted(db), items.all_items(db)
+    say("items", "ack", item.id)
+    say("directives", "approve", KEY, *DECIDED)
+    with pytest.raises(UserError, match="changed by someone else meanwhile"):
+        directive_steps.decide(db, made, directive_steps.DECISIONS["approve"], "bob", "me too", midnight())
+    assert [event.actor for event in directives.events(db, made.id)] == [SYSTEM, "ada"]
 
 
 def test_an_item_whose_directive_was_cancelled_gets_another_one_with_the_next_number(db: Database):

@@ -1,9 +1,10 @@
 """``why``, ``items`` and ``thresholds accept`` on a real database, after analyses that found a slowdown."""
 
+import getpass
 import json
 import random
 import uuid
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -124,10 +125,16 @@ def test_each_step_of_an_item_is_one_command_with_a_name_and_a_reason(db: Databa
     assert refused("items", "fixed", item.id) == f"Item {item.id} is already VERIFYING"
     until = say("items", "dismiss", item.id, "--until", "2030-01-02", *as_ada)
     assert until == "DISMISSED. gate:SLOW: it may return from 2030-01-02 on.\n"
+    assert refused("items", "reopen", item.id, "--reason", "x" * 1001) == (
+        "The reason has 1,001 characters: write at most 1,000"
+    )
+    assert "at most 100" in refused("items", "reopen", item.id, "--by", "x" * 101)
     closed = f"Item {item.id} is closed, as DISMISSED: `leo-telemetry items reopen` opens it again"
     for word in ("ack", "start", "fixed", "accept"):
         assert refused("items", word, item.id) == closed
-    assert say("items", "reopen", item.id).startswith("OPEN. gate:SLOW: ")
+    assert say("items", "reopen", item.id, "--by", " ", "--reason", "\n").startswith("OPEN. gate:SLOW: ")
+    for begun in ("2020-01-02", f"{datetime.now(UTC):%Y-%m-%d}"):
+        assert "has begun already" in refused("items", "dismiss", item.id, "--until", begun)
     assert say("items", "accept", item.id, *as_ada).startswith("ACCEPTED. gate:SLOW: ")
     assert "stands for analyses" in refused("items", "reopen", item.id, "--by", "system")
     [row] = items.all_items(db)
@@ -137,6 +144,7 @@ def test_each_step_of_an_item_is_one_command_with_a_name_and_a_reason(db: Databa
         "OPEN", "ACKNOWLEDGED", "IN_PROGRESS", "VERIFYING", "DISMISSED", "OPEN", "ACCEPTED",
     ]  # fmt: skip
     assert (events[0].actor, events[1].actor, events[1].reason) == ("system", "ada", "the cache was off")
+    assert (events[5].actor, events[5].reason) == (getpass.getuser(), "no reason given")
     [line] = [line for line in say("items", "list").splitlines() if item.id in line]
     assert line.split()[1:3] == ["ACCEPTED", "2"]
 

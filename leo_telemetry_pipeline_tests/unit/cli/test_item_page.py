@@ -98,7 +98,12 @@ def test_a_closed_item_shows_its_status_and_offers_no_way_to_close_it():
     closed = {"status_since": OPENED + timedelta(days=2), "dismissed_until": OPENED + timedelta(days=9), "episode": 2}
     lines = render(item(status="DISMISSED", **closed)).splitlines()
     assert lines[2] == "  status      DISMISSED until 2026-02-18 since 2026-02-11 16:00:05 UTC, episode 2"
-    assert lines[-1] == "  Next: leo-telemetry why subagent:DESIGN"
+    assert lines[-2:] == [
+        "  Next: leo-telemetry why subagent:DESIGN",
+        f"  To open it again: leo-telemetry items reopen {ID}",
+    ]
+    verifying = render(item(status="VERIFYING")).splitlines()
+    assert verifying[-1].startswith("  Fixed, people say: analyses verify it")
 
 
 def test_the_page_lists_who_did_what_and_why():
