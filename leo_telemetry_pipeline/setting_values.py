@@ -143,10 +143,12 @@ def hours(text: str) -> tuple[time, time] | None:
         return None
     try:
         spelled, *zone = text.split()
-        begin, end = spelled.split("-")
-        return _time(begin, *zone), _time(end, *zone)
+        begin, end = (_time(clock, *zone) for clock in spelled.split("-"))
+        if begin == end:
+            raise ValueError
     except (TypeError, ValueError):
-        raise ValueError("two times of day: 22:00-07:00 or 22:00-07:00 Europe/Berlin") from None
+        raise ValueError("two different times of day: 22:00-07:00 or 22:00-07:00 Europe/Berlin") from None
+    return begin, end
 
 
 def _time(clock: str, zone: str = "UTC") -> time:

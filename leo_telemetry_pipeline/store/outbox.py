@@ -137,8 +137,8 @@ def written(cursor: psycopg2.extensions.cursor, keys: Collection[str]) -> set[st
     return {key for (key,) in cursor.fetchall()}
 
 
-# Undelivered alerts that are due, with the channels that lack them and have all earlier alerts of their episode. In
-# quiet hours only critical ones are due.
+# Undelivered alerts that are due, with the channels that lack them and have all earlier alerts of their episode, except
+# dead letters. In quiet hours only critical ones are due.
 _DUE = """
     FROM alert_outbox AS a
     CROSS JOIN LATERAL (
@@ -146,7 +146,7 @@ _DUE = """
         WHERE channel <> ALL (a.delivered_to) AND NOT EXISTS (
             SELECT FROM alert_outbox AS earlier
             WHERE earlier.item_id = a.item_id AND earlier.episode = a.episode AND earlier.number < a.number
-              AND earlier.delivered_at IS NULL AND channel <> ALL (earlier.delivered_to))
+              AND earlier.delivered_at IS NULL AND earlier.failed_at IS NULL AND channel <> ALL (earlier.delivered_to))
     ) AS ready
     WHERE a.delivered_at IS NULL AND a.failed_at IS NULL AND ready.channels IS NOT NULL
       AND a.not_before <= clock_timestamp() AND coalesce(a.claimed_until, '-infinity') < clock_timestamp()

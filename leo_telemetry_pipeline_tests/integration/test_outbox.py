@@ -101,17 +101,25 @@ def test_alerts_of_one_episode_reach_each_channel_in_order(db: Database):
 
 def test_after_the_last_attempt_an_alert_is_a_dead_letter_until_it_is_retried(db: Database):
     """Lost: a message that no channel takes is tried for ever, or vanishes silently."""
-    item = new_id()
-    put(db, "new", item_id=item, episode=1)
-    put(db, "resolved", kind="resolved", item_id=item, episode=1)
+    put(db, "new")
     for _ in range(outbox.MOST_ATTEMPTS):
         [alert] = claimed(db)
         settle(db, alert, error="a: away")
     backlog = outbox.backlog(db)
-    assert (backlog.waiting, backlog.dead, backlog.last_error) == (1, 1, "a: away")
+    assert (backlog.waiting, backlog.dead, backlog.last_error) == (0, 1, "a: away")
     assert keys(db) == []
     assert outbox.retry(db) == 1
     assert keys(db) == ["new"]
+
+
+def test_a_dead_letter_does_not_silence_the_rest_of_its_episode(db: Database):
+    """Lost: an item that becomes critical, since the channel did not exist yet when it opened."""
+    item = new_id()
+    put(db, "new", item_id=item, episode=1)
+    put(db, "worse", kind="worse", item_id=item, episode=1)
+    assert keys(db) == ["new"]
+    execute(db, "UPDATE alert_outbox SET claimed_until = NULL, failed_at = clock_timestamp() WHERE key = 'new'")
+    assert keys(db) == ["worse"]
 
 
 def test_a_failed_attempt_is_repeated_after_its_delay_only(db: Database):

@@ -20,6 +20,8 @@ from leo_telemetry_pipeline.actions.alerts import (
     health,
     is_quiet,
 )
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store.outbox import LOUD
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -168,3 +170,9 @@ def test_quiet_hours_may_span_midnight_and_have_a_zone(hour: int, begin: int, en
     at = NOW.replace(hour=hour)
     assert is_quiet(at, (time(begin, tzinfo=ZoneInfo(zone)), time(end, tzinfo=ZoneInfo(zone)))) is quiet
     assert not is_quiet(at, None)
+
+
+def test_quiet_hours_without_a_length_are_refused():
+    """Lost: quiet all day, as someone meant it, is never quiet."""
+    with pytest.raises(UserError, match="two different times"):
+        Settings({PREFIX + "ALERT_QUIET": "22:00-22:00"})
