@@ -5,6 +5,7 @@ Does not: deciding (alerts), SQL (store), the transaction (findings).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ import psycopg2.extensions
 from leo_telemetry_pipeline.actions import alerts
 from leo_telemetry_pipeline.actions.alerts import Policy, Transition
 from leo_telemetry_pipeline.actions.items import Plan
-from leo_telemetry_pipeline.store import items, outbox
+from leo_telemetry_pipeline.store import item_episodes, items, outbox
 from leo_telemetry_pipeline.store.items import Event, Item
 
 _DETAILS = {
@@ -36,8 +37,9 @@ def write(
 ) -> None:
     """Write the alerts of an analysis, after its items; ``opened`` are the ids of its bottlenecks' items."""
     touched = {*(one.id for one in known if one.is_active), *filter(None, opened)}
-    moved = items.moved(cursor, touched, run_id)
-    told = [*_moved(moved), *_seen_again(plan, known, {item.id for item, _ in moved}, window_end, run_id)]
+    moved, openings = items.moved(cursor, touched, run_id), item_episodes.openings(cursor, touched)
+    seen_again = _seen_again(plan, known, {item.id for item, _ in moved}, window_end, run_id)
+    told = [replace(one, opened_at=openings.get(one.item_id, one.opened_at)) for one in (*_moved(moved), *seen_again)]
     if told:
         outbox.write(cursor, alerts.decide(told, policy, outbox.written_on(cursor, window_end.date())))
 

@@ -16,7 +16,7 @@ from leo_telemetry_pipeline.cli.dimensions import connected
 from leo_telemetry_pipeline.store import items as store
 from leo_telemetry_pipeline.store.days import midnight
 
-NOTHING = "No improvement items yet: an analysis that finds a bottleneck opens one."
+NOTHING = "No improvement items{of} yet: an analysis that finds a bottleneck opens one."
 MOST_LISTED = 10
 
 
@@ -33,7 +33,8 @@ def impact(since: str | None, project: str | None, form: str) -> None:
     if form == "json":
         text.as_json(_as_json(measured))
     else:
-        click.echo(render(measured) if events else NOTHING)
+        nothing = NOTHING.format(of=f" of project {text.in_a_line(project)}" if project else "")
+        click.echo(render(measured) if events else nothing)
 
 
 def render(measured: Impact) -> str:

@@ -1,4 +1,4 @@
-"""Episodes of the items of a dimension.
+"""Episodes of items: those of a dimension, and when the present ones began.
 
 Belongs here: the query on ``continuous_improvements`` and ``item_events``. Does not: anything else of items (items).
 """
@@ -6,6 +6,8 @@ Belongs here: the query on ``continuous_improvements`` and ``item_events``. Does
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+
+import psycopg2.extensions
 
 from leo_telemetry_pipeline.store.items import ACTIVE
 from leo_telemetry_pipeline.store.server.database import Database
@@ -38,6 +40,17 @@ def of(database: Database, fingerprint: str, item_ids: Sequence[str]) -> list[Ep
         (list(titles),),
     )
     return sorted(episodes(titles, rows), key=lambda one: (one.opened_at, one.item_id))
+
+
+def openings(cursor: psycopg2.extensions.cursor, item_ids: Iterable[str]) -> dict[str, datetime]:
+    """Return the window time at which the present episode of each item began, also if a person began it."""
+    cursor.execute(
+        "SELECT i.id::text, min(e.window_end) FROM continuous_improvements AS i"
+        " JOIN item_events AS e ON e.item_id = i.id AND e.episode = i.episode AND e.to_status = 'OPEN'"
+        " WHERE i.id = ANY(%s::uuid[]) GROUP BY 1",
+        (list(item_ids),),
+    )
+    return dict(cursor.fetchall())
 
 
 def episodes(titles: dict[str, str], rows: Iterable[tuple[str, int, str, datetime]]) -> list[Episode]:

@@ -114,3 +114,24 @@ def test_a_digest_belongs_to_the_day_of_its_own_zone(db: Database, settings: Set
         execute(db, "UPDATE alert_outbox SET created_at = %s WHERE key LIKE 'digest:%%'", (late,))
         execute(db, "UPDATE telemetry_analysis_runs SET finished_at = %s", (late + timedelta(hours=1),))
     assert kinds(db).count("digest") == 2
+
+
+def test_an_item_that_a_person_reopened_is_slow_since_then(
+    db: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    """Lost: a reminder on the first day, of an item that is "still slow for 90 days"."""
+    monkeypatch.setenv(PREFIX + "ALERT_REMIND_AFTER", "7d")
+    slow(db, "A")
+    assert analyse_queued(db).status == "SUCCEEDED"
+    # As if it had been opened long ago.
+    opened = (datetime.now(UTC) - timedelta(days=90)).isoformat()
+    execute(
+        db,
+        "UPDATE continuous_improvements"
+        " SET source_detail = source_detail || jsonb_build_object('opened_window_end', %s)",
+        (opened,),
+    )
+    for status in ("DISMISSED", "OPEN"):
+        execute(db, "UPDATE continuous_improvements SET status = %s", (status,))
+    assert analyse_queued(db).status == "SUCCEEDED"
+    assert kinds(db) == ["new"]
