@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from leo_telemetry_pipeline.actions import analysis_requests
+from leo_telemetry_pipeline.actions import analysis_requests, directive_steps
 from leo_telemetry_pipeline.cli import findings, text
 from leo_telemetry_pipeline.errors import NOT_SUCCEEDED, UserError
 from leo_telemetry_pipeline.settings import Settings
@@ -85,7 +85,16 @@ def executed(
     if run.status != "SUCCEEDED" or run.output_ref is None:
         why = (run.error_detail or run.reason_code or "no reason given").splitlines()[0]
         raise UserError(f"The analysis ended as {run.status}: {why}", NOT_SUCCEEDED)
+    _follow(connection, settings)
     return run
+
+
+def _follow(connection: database.Database, settings: Settings) -> None:
+    """Draft and settle directives, as the insights of the daemon do; a failure does not affect the analysis."""
+    try:
+        directive_steps.follow(connection, settings)
+    except Exception as error:  # noqa: BLE001  # no failure of this optional step may end the command
+        click.echo(f"leo-telemetry: directives not drafted: {' '.join(str(error).split())}", err=True)
 
 
 def _dry(

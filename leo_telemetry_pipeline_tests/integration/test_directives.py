@@ -1,6 +1,7 @@
 """Directives on a real database: drafted after analyses, decided on by people, ended by measurement."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import fields
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,7 @@ import dagster as dg
 import psycopg2
 import pytest
 
+from leo_telemetry_pipeline import execution
 from leo_telemetry_pipeline.actions import directive_steps
 from leo_telemetry_pipeline.definitions import defs
 from leo_telemetry_pipeline.defs.lifecycle import how_it_ended
@@ -107,6 +109,22 @@ def test_an_item_seen_by_analyses_of_two_days_gets_one_draft(db: Database):
     assert f"| {KEY} | draft | critical | ``Make `gate:SLOW` fast again: it takes 10x as long" in made["directives"]
     [event] = directives.events(db, directive.id)
     assert (event.from_status, event.to_status, event.actor) == (None, "draft", SYSTEM)
+
+
+def test_the_command_that_analyses_drafts_too(db: Database, monkeypatch: pytest.MonkeyPatch):
+    """Lost: directives, for those who run analyses from cron or by hand instead of a daemon."""
+    # Dagster's own tables are not behind every pooler.
+    monkeypatch.setattr(execution, "instance", lambda *_: nullcontext(dagster_records()))
+    slow_days(db)
+    analysed(db, 2)
+    assert "gate:SLOW" in say("analyze")
+    assert [made.sd_key for made in directives.all_directives(db)] == [KEY]
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(directive_steps, "follow", fail)
+    assert "gate:SLOW" in say("analyze")
 
 
 def test_the_exports_of_a_stored_directive_satisfy_the_importer(db: Database):
