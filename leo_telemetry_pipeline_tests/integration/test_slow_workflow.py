@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from leo_telemetry_pipeline.actions import directive_steps
+from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import items
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests import processes
@@ -54,6 +56,22 @@ def test_the_program_stores_its_spans_and_its_slow_gate_opens_an_item(db: Databa
     assert run.status == "SUCCEEDED", run.error_detail
     [item] = items.all_items(db)
     assert item.dimension == ("gate", GATE)
+
+
+def test_the_program_as_its_page_runs_it_gets_the_directive_that_the_page_names(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    """Lost: the sample's reader approves a directive that does not exist."""
+    page = (PROGRAM.parent / "README.md").read_text(encoding="utf-8")
+    [[handoffs]] = [line.split()[2:3] for line in page.splitlines() if line.startswith("python examples/")]
+    [settings] = [line.split()[1:] for line in page.splitlines() if line.startswith("export ")]
+    for setting in settings:
+        monkeypatch.setenv(*setting.split("="))
+    ran(PROGRAM, int(handoffs))
+    configure(db, "gate", GATE, 5, 2.0)
+    analyse()
+    [key] = directive_steps.follow(db, Settings()).drafted
+    assert f"directives approve {key}" in page
 
 
 def test_the_edit_of_one_line_makes_the_gate_fast(db: Database, tmp_path: Path):
