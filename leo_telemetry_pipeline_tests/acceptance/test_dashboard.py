@@ -134,28 +134,6 @@ def test_an_analysis_shows_as_queued_and_then_as_done_without_a_reload(tab: Tab,
     assert tab.wrong == []
 
 
-def test_an_outage_of_the_database_shows_and_the_page_recovers_by_itself(tab: Tab, served: Served):
-    """Lost: a page left open over an outage shows old figures as if they were current, or for ever."""
-    tab.open("/")
-    tab.page.evaluate("window.isTheSame = true")
-    offline, main = tab.page.locator("#offline"), tab.page.locator("#main")
-    with processes.database_away(served.home):
-        expect(offline).to_contain_text("The database does not answer", timeout=PATIENCE_MS)
-        expect(main.locator(".causes tbody tr")).not_to_have_count(0)
-    expect(offline).to_be_hidden(timeout=PATIENCE_MS)
-    assert served.post(receiver_process.as_json("after the outage")) == 200
-    expect(tab.page.locator("#finished")).to_contain_text("after the outage", timeout=PATIENCE_MS)
-    assert tab.page.evaluate("window.isTheSame") is True
-
-
-def test_a_page_opened_during_an_outage_becomes_the_one_that_was_asked_for(tab: Tab, served: Served):
-    """Lost: who opens a page at the wrong moment sees an error for as long as they look."""
-    with processes.database_away(served.home):
-        assert tab.open("/items") == 503
-        expect(tab.page.locator("h1")).to_have_text("The database does not answer")
-    expect(tab.page.locator("h1")).to_have_text("Improvement items", timeout=PATIENCE_MS)
-
-
 @pytest.mark.parametrize("mode", ["light", "scripts off"])
 def test_a_person_acts_on_an_item(engine: Browser, served: Served, mode: str):
     """Lost: a finding that a person has seen, or decided against, still looks as if nobody had."""
@@ -224,3 +202,26 @@ def test_the_api_answers_as_its_document_says(served: Served):
             case.call_and_validate(checks=PROMISES)
 
         answers()
+
+
+# Last: the first answers after an outage may still say so.
+def test_an_outage_of_the_database_shows_and_the_page_recovers_by_itself(tab: Tab, served: Served):
+    """Lost: a page left open over an outage shows old figures as if they were current, or for ever."""
+    tab.open("/")
+    tab.page.evaluate("window.isTheSame = true")
+    offline, main = tab.page.locator("#offline"), tab.page.locator("#main")
+    with processes.database_away(served.home):
+        expect(offline).to_contain_text("The database does not answer", timeout=PATIENCE_MS)
+        expect(main.locator(".causes tbody tr")).not_to_have_count(0)
+    expect(offline).to_be_hidden(timeout=PATIENCE_MS)
+    assert served.post(receiver_process.as_json("after the outage")) == 200
+    expect(tab.page.locator("#finished")).to_contain_text("after the outage", timeout=PATIENCE_MS)
+    assert tab.page.evaluate("window.isTheSame") is True
+
+
+def test_a_page_opened_during_an_outage_becomes_the_one_that_was_asked_for(tab: Tab, served: Served):
+    """Lost: who opens a page at the wrong moment sees an error for as long as they look."""
+    with processes.database_away(served.home):
+        assert tab.open("/items") == 503
+        expect(tab.page.locator("h1")).to_have_text("The database does not answer")
+    expect(tab.page.locator("h1")).to_have_text("Improvement items", timeout=PATIENCE_MS)
