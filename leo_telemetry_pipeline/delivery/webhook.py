@@ -9,7 +9,8 @@ answer of the name server cannot lead elsewhere. Redirects are not followed; pro
 import json
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
@@ -17,7 +18,7 @@ from threading import Event, Timer
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from leo_telemetry_pipeline.delivery.reachable import Refused, Rules, literal, resolve
+from leo_telemetry_pipeline.delivery.reachable import Address, Refused, Rules, literal, resolve
 
 SCHEMES = ("webhook+https", "webhook+http")
 # Limits of one call, from connecting to the end of the answer.
@@ -65,7 +66,7 @@ class Webhook:
         addresses = resolve(self.host, self.port, self.rules)
         if not self.is_encrypted and not all(map(self.rules.is_own, addresses)):
             raise Refused(f"{self.host} is not in your networks: use webhook+https")
-        with closing(socket.create_connection((str(addresses[0]), self.port), self.longest_s)) as plain:
+        with closing(_reached(addresses, self.port, self.longest_s)) as plain:
             # A timeout of the socket applies to each packet; an answer that never ends needs a limit on the whole.
             expired = Event()
             limit = Timer(self.longest_s, _cut, [plain, expired])
@@ -108,6 +109,20 @@ def parse(url: str, rules: Rules) -> Webhook:
     if address is not None:
         rules.check_address(address)
     return Webhook(parts, host, port or (443 if parts.scheme == "webhook+https" else 80), rules)
+
+
+def _reached(addresses: Sequence[Address], port: int, longest_s: float) -> socket.socket:
+    """Connect to the first address that answers, such as IPv4 where IPv6 leads nowhere. Raises OSError."""
+    ends, failure = time.monotonic() + longest_s, OSError("no address")
+    for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+        try:
+            connection = socket.create_connection((str(address), port), max(0.1, (ends - time.monotonic()) / left))
+        except OSError as error:
+            failure = error
+        else:
+            connection.settimeout(longest_s)
+            return connection
+    raise failure
 
 
 def _read(connection: HTTPConnection) -> None:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from leo_telemetry_pipeline.cli import alert_verdicts
-from leo_telemetry_pipeline.delivery import channels, messages
+from leo_telemetry_pipeline.delivery import apprise_channel, channels, messages
 from leo_telemetry_pipeline.delivery.apprise_channel import AppriseChannel
 from leo_telemetry_pipeline.delivery.channels import Channels
 from leo_telemetry_pipeline.delivery.webhook import Failed
@@ -95,6 +95,14 @@ def test_the_name_of_a_channel_reveals_no_secret():
     # Pasted without a scheme.
     for secret in ("TIiajkdnlazkcOXr", "user:s3cr3t@example.org", "TIiajkdnlazkcOXr/x:y"):
         assert channels.name_of(secret).startswith("channel-")
+
+
+def test_a_service_without_apprise_is_refused_and_a_webhook_is_not(home: Path, monkeypatch: pytest.MonkeyPatch):
+    """Lost: every alert, without a word, where the extra is not installed."""
+    monkeypatch.setattr(apprise_channel, "is_installed", lambda: False)
+    found = configured(home, ALERT_URLS=f"slack://a/b/c {URL}")
+    assert found.names == [channels.name_of(URL)]
+    assert found.refused == ((channels.name_of("slack://a/b/c"), apprise_channel.MISSING),)
 
 
 def test_a_mistake_of_a_plugin_is_a_failure_of_its_channel_only(monkeypatch: pytest.MonkeyPatch):

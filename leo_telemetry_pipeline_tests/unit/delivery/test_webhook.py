@@ -128,6 +128,20 @@ def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch: pytest
     assert list(answers) == [["169.254.169.254"]]
 
 
+def test_a_second_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch):
+    """Lost: every alert, where a name has an IPv6 address and the network has none."""
+    really = socket.getaddrinfo
+
+    def getaddrinfo(host: str, port: int, *more: object, **options: object) -> list[tuple]:
+        names = ("127.0.0.2", "127.0.0.1") if host == "localhost" else (host,)
+        return [entry for name in names for entry in really(name, port, type=socket.SOCK_STREAM)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with web_server() as server:
+        local(server.port, "localhost").post({}, "k")
+    assert len(server.requests) == 1
+
+
 def test_unencrypted_calls_leave_no_private_network(monkeypatch: pytest.MonkeyPatch):
     """Lost: the secret in the URL, and the names, readable on the way."""
     resolving(monkeypatch, "93.184.216.34")
