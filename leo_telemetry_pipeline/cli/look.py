@@ -119,7 +119,9 @@ def _ask(places: Sequence[Place], shown: str, *, yes: bool, command: str) -> Non
     if yes or all(place.cursor for place in places):
         return
     if not (sys.stdin and sys.stdin.isatty()):
-        raise UserError(f"Nothing was read, as there is no terminal to ask on: run `{command} --yes`", USAGE)
+        raise UserError(
+            f"Nothing was read, since there is nobody to ask without a terminal: run `{command} --yes`", USAGE
+        )
     click.echo(f"The spans go into {shown}, without secrets. Nothing leaves this machine.")
     if not click.confirm("Read it?", default=True):
         raise UserError("Nothing was read", 0)

@@ -38,7 +38,7 @@ class Unread:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Entries that were read and are no spans, such as skipped steps: how many, and what they are."""
+    """Entries that were read but are not spans, such as skipped steps: how many, and what they are."""
 
     what: str
     count: int = 1

@@ -134,6 +134,20 @@ def test_an_analysis_shows_as_queued_and_then_as_done_without_a_reload(tab: Tab,
     assert tab.wrong == []
 
 
+def test_a_page_whose_request_failed_catches_up_by_itself(tab: Tab, served: Served):
+    """Lost: after one lost answer, a page shows old figures until the next change, as if they were current."""
+    tab.open("/runs")
+    rows = tab.page.locator("#main tbody tr")
+    before = rows.count()
+    tab.page.route("**/runs", lambda route: route.abort())
+    with closing(processes.inside(served.home)) as db, tab.page.expect_event("requestfailed", timeout=PATIENCE_MS):
+        runs.enqueue(db)
+    expect(rows).to_have_count(before)
+    tab.page.unroute("**/runs")
+    expect(rows).to_have_count(before + 1, timeout=PATIENCE_MS)
+    assert run(served.home, "worker", "--once").code == 0
+
+
 @pytest.mark.parametrize("mode", ["light", "scripts off"])
 def test_a_person_acts_on_an_item(engine: Browser, served: Served, mode: str):
     """Lost: a finding that a person has seen, or decided against, still looks as if nobody had."""

@@ -193,7 +193,7 @@ def test_a_second_look_reads_only_what_is_new_and_asks_no_more(made_home: Path, 
 def test_looks_that_are_killed_repeated_and_parallel_end_like_one_clean_read(
     make_home: Callable[[Path], Path], short_folder: Path, tmp_path: Path
 ) -> None:
-    """Lost: whoever presses Ctrl-C, or has a cron job at the same time, has spans twice or not at all."""
+    """Lost: after Ctrl-C, or beside a cron job, spans are stored twice or not at all."""
     homes = [make_home(short_folder / name) for name in ("disturbed", "clean")]
     made = github.past(24, datetime.now(UTC), days=12)
     half = [each["id"] for each in made.runs[: len(made.runs) // 2]]

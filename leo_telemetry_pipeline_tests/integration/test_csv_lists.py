@@ -81,7 +81,7 @@ def test_a_file_holds_the_whole_list_of_the_page_as_it_is_filtered(dashboard: Br
 
 
 def test_no_name_is_a_formula_or_breaks_its_line(dashboard: Browser, db: Database):
-    """Lost: a sender of spans runs formulas in the spreadsheet of whoever saves a list."""
+    """Lost: a sender of spans runs formulas in the spreadsheets of people who save a list."""
     for name in NAMES:
         configure(db, "gate", name, 1, 2)
         insert(db, spans_of("gate", name, [100] * 10))

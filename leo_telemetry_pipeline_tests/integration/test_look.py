@@ -82,7 +82,7 @@ def test_a_cursor_is_never_ahead_of_the_spans_that_it_covers(db: Database, monke
 
 
 def test_looks_in_any_order_at_growing_files_end_like_one_clean_read(db: Database, tmp_path: Path) -> None:
-    """Lost: whoever looks daily has other spans than those who look once."""
+    """Lost: looking daily stores other spans than looking once."""
     made = github.past(31, datetime.now(UTC), days=4)
     jobs = list(made.jobs.items())
     for runs, of_jobs in ((len(made.runs), 5), (len(made.runs), len(jobs) // 2), (len(made.runs), len(jobs))):

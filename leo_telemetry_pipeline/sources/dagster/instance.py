@@ -29,7 +29,7 @@ FROM runs WHERE update_timestamp >= ? ORDER BY update_timestamp, id
 _LOG = f"""
 SELECT dagster_event_type, timestamp, step_key, asset_key FROM event_logs
 WHERE dagster_event_type IN ({", ".join("?" * len(EVENTS))}) ORDER BY id
-"""  # noqa: S608  # constants of ours
+"""  # noqa: S608  # only constants of this module are inserted
 
 
 class DagsterInstances:

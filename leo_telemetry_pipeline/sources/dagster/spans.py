@@ -1,6 +1,6 @@
 """Spans of a Dagster run: the run is the root, with one span per attempt of a step, and its start-up as a wait.
 
-Belongs here: ids, names, attempts, what is no span. Does not: Dagster's tables (instance).
+Belongs here: ids, names, attempts, and which records are not spans. Does not: Dagster's tables (instance).
 """
 
 import json
@@ -100,7 +100,7 @@ class _Steps:
 
 
 def of_run(run: Run, events: Iterable[Event], policy: redact.Policy) -> Iterator[Span | LeftOut | InvalidSpan]:
-    """Yield the spans of a run that has ended, and what is no span."""
+    """Yield the spans of a run that has ended, and its records that are not spans."""
     if run.status not in (*_FINAL, "CANCELED"):
         yield LeftOut(UNFINISHED)
         return

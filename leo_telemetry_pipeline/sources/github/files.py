@@ -40,7 +40,7 @@ class GitHubFiles:
     where = "in the paths that you name, for JSON of `gh run list` and `gh run view` or of the REST API"
 
     def discover(self, paths: Sequence[Path]) -> Iterator[Past]:
-        """Yield one past per path with files of runs and jobs. There is no usual place for such files."""
+        """Yield one past per path with files of runs and jobs. Such files have no usual place."""
         for path in paths:
             found = [each for each in _found(files_of(path)) if not isinstance(each.record, str)]
             if not found:

@@ -15,7 +15,7 @@ _ADDRESS = re.compile(
     re.ASCII,
 ).match
 _OF_LISTS = frozenset(("workflow_runs", "jobs", "total_count"))
-# A record with none of these is no run, whatever else it has.
+# A record without any of these is not a run, whatever else it has.
 _OF_RUNS = frozenset(("workflowName", "workflow_id", "conclusion", "updatedAt", "updated_at"))
 # Go's zero time, which gh writes where GitHub has no time.
 _NO_TIME = "0001-01-01T00:00:00Z"

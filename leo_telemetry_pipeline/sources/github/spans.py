@@ -1,6 +1,6 @@
 """Spans of GitHub Actions: a workflow run is the root, with its jobs and their steps.
 
-Belongs here: ids, names, parents, status, and what is no span.
+Belongs here: ids, names, parents, status, and which records are not spans.
 Does not: field names of GitHub (records), files (files).
 """
 

@@ -88,7 +88,7 @@ def test_of_two_attributes_the_one_that_says_more_is_named():
 
 
 def test_attributes_are_versions_by_the_last_word_of_their_names():
-    """Lost: the versions of other people's programs, or ids that are none."""
+    """Lost: versions of other people's programs are overlooked, or ids are taken for versions."""
     first = {"service.version": "1", "gitSha": "a", "vcs.ref.head.revision": "b", "gen_ai.request.model": "opus"}
     other = {"conversion": "1", "model_id": "1", "version": "same"}
     both = [{**first, **other}, {**dict.fromkeys(first, "z"), **dict.fromkeys(other, "2"), "version": "same"}, None]

@@ -3,6 +3,8 @@
 "use strict";
 
 let source = null;
+let newest = "";
+let isDue = false;
 
 function connect() {
   source = new EventSource("/live");
@@ -16,24 +18,43 @@ function show({ version, ...parts }) {
     const part = document.getElementById(id);
     if (part) part.innerHTML = html;
   }
-  const main = document.getElementById("main");
-  if (version && version !== "away" && version !== main.dataset.version) {
-    main.dataset.version = version;
-    // Spread over a second, so that a hundred open pages do not ask at once. Nothing is replaced while somebody types.
+  if (version && version !== "away") newest = version;
+  if (isStale() && !isDue) {
+    isDue = true;
+    // Spread over a second, so that a hundred open pages do not ask at once.
     setTimeout(refresh, 1000 * Math.random());
   }
 }
 
+function isStale() {
+  return newest !== "" && newest !== document.getElementById("main").dataset.version;
+}
+
 async function refresh() {
+  await replace().catch(() => null);
+  // Again, if somebody types, the server does not answer, or more has changed meanwhile.
+  isDue = isStale();
+  if (isDue) setTimeout(refresh, 4000 + 1000 * Math.random());
+}
+
+async function replace() {
   const main = document.getElementById("main");
-  const typed = [...main.querySelectorAll("input")].some((one) => one.value !== one.defaultValue);
-  if (typed || main.querySelector("form :focus, details[open] :focus")) return;
+  // Nothing is replaced while somebody types or chooses.
+  const typed = [...main.querySelectorAll("input, textarea")].some((one) => one.value !== one.defaultValue);
+  const chosen = [...main.querySelectorAll("select")].some((one) => one.selectedIndex !== preset(one));
+  if (typed || chosen || main.querySelector("form :focus, details[open] :focus")) return;
   const response = await fetch(location.href, { headers: { Accept: "text/html" } });
   if (!response.ok) return;
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   const open = new Set([...main.querySelectorAll("details[open]")].map((one) => one.id));
-  main.replaceChildren(...page.getElementById("main").childNodes);
+  const found = page.getElementById("main");
+  main.replaceChildren(...found.childNodes);
+  main.dataset.version = found.dataset.version;
   for (const one of main.querySelectorAll("details")) one.open = one.id !== "" && open.has(one.id);
+}
+
+function preset(select) {
+  return Math.max(0, [...select.options].findIndex((one) => one.defaultSelected));
 }
 
 function say(text) {

@@ -53,7 +53,7 @@ def made() -> github.Made:
 
 
 def test_gh_and_the_rest_api_give_the_same_spans(made: github.Made, tmp_path: Path) -> None:
-    """Lost: whoever switches from one to the other has every job twice."""
+    """Lost: after a switch from one to the other, every job is stored twice."""
     github.write_as_gh(made, tmp_path / "gh")
     github.write_as_rest(made, tmp_path / "rest")
     of_gh, of_rest = spans(read(tmp_path / "gh")), spans(read(tmp_path / "rest"))
@@ -130,7 +130,7 @@ def test_each_attempt_is_a_root_of_its_own_and_its_jobs_hang_below_it(made: gith
 
 
 def test_a_failure_is_an_error_and_a_cancelled_job_is_counted(made: github.Made, tmp_path: Path) -> None:
-    """Lost: whoever cancels stuck jobs early makes them seem fast."""
+    """Lost: cancelling stuck jobs early makes them seem fast."""
     run = made.runs[0]
     first, second, _ = made.jobs[run["id"]]
     failed, cancelled = first | {"conclusion": "failure"}, second | {"conclusion": "cancelled", "steps": []}

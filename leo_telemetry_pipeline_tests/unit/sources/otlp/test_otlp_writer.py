@@ -81,7 +81,11 @@ _VALUES = st.recursive(
 )  # fmt: skip
 
 
-@given(st.dictionaries(st.text(max_size=8) | st.sampled_from(HOSTILE), _VALUES, max_size=4), st.sampled_from(HOSTILE))
+# Attributes that identify a person are not stored, and would not be read back.
+_NAMES = (st.text(max_size=8) | st.sampled_from(HOSTILE)).filter(lambda name: not redact.is_identity(name))
+
+
+@given(st.dictionaries(_NAMES, _VALUES, max_size=4), st.sampled_from(HOSTILE))
 def test_any_stored_span_comes_back(attributes: dict, name: str) -> None:
     """Lost: one odd value makes a whole file unreadable."""
     stored = redact.clean(span("tool", name or "x", attributes=attributes))
